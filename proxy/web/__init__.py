@@ -1,0 +1,1 @@
+"""HTTP: requests into questions to the Repository, and its results and errors into answers."""
