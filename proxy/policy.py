@@ -1,0 +1,61 @@
+"""Who answers for a name, which of its files may be seen, and who may claim it.
+
+Nothing here does I/O: the same name, claims and settings give the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal, NewType
+
+from packaging.utils import NormalizedName
+
+from .simple.model import File
+
+PublicName = NewType("PublicName", NormalizedName)
+"""A name the upstream may be asked about.  Only Policy.route makes one."""
+
+Claims = AbstractSet[NormalizedName]
+"""Every name that was ever uploaded here: a claim outlives its files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who answers for a name; where both do, the local files win."""
+
+    local: bool
+    public: PublicName | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The operator's rules, as read from `[private]`."""
+
+    reserved: tuple[str, ...] = ()
+    """Normalised names, or prefixes that end in `-*`."""
+    overlay: frozenset[NormalizedName] = frozenset()
+    claim: Literal["explicit", "allow"] = "explicit"
+
+    def route(self, name: NormalizedName, claims: Claims) -> Route:
+        """Who may answer for *name*, given all *claims*."""
+        if name in self.overlay:
+            return Route(local=True, public=PublicName(name))
+        if name in claims or self.is_reserved(name):
+            return Route(local=True, public=None)
+        return Route(local=False, public=PublicName(name))
+
+    def is_reserved(self, name: NormalizedName) -> bool:
+        """Whether a pattern covers *name*: `acme-*` covers acme and acme-sdk, not acmex (PEP 752)."""
+        return any(
+            name == pattern.removesuffix("-*") or (pattern.endswith("-*") and name.startswith(pattern[:-1]))
+            for pattern in self.reserved
+        )
+
+    def admits(self, file: File, claims: Claims) -> bool:
+        """Whether an upstream's *file* may be seen: not where its name could be a private project's too."""
+        return all(self.route(rival, claims).public is not None for rival in file.rivals)
+
+    def must_ask(self, name: NormalizedName, claims: Claims) -> bool:
+        """Whether the first upload of *name* needs a look at the upstream: not where the operator has spoken."""
+        return self.claim == "explicit" and not self.route(name, claims).local

@@ -1,0 +1,211 @@
+"""What clients see: private projects in front of an index.
+
+The one rule: a file is served only if it stands on the page that the policy makes for its project now.  No page, no
+file.  Pages, files, `.metadata`, HEAD, Range and uploads all go through here, so that precedence cannot hold for one
+of them and be forgotten for another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from packaging.utils import NormalizedName
+
+from .download import Download, Downloads
+from .errors import Forbidden, NotFound, Unavailable, UpstreamDown
+from .policy import Claims, Policy, PublicName, Route
+from .simple.model import METADATA, File, Project, merge
+from .simple.names import projects_of, versions_of
+from .storage import Blob, Cache, Names, Pins, PrivateFiles
+
+RECHECK = 10.0
+"""Seconds: a page that lacks a file somebody asks for is fetched again, but no more often than this."""
+
+MERGED = 200
+"""Pages made of more than one source that are kept in memory."""
+
+
+class Upstream(Protocol):
+    """The index we stand before."""
+
+    async def project(self, name: PublicName, *, max_age: float | None = None) -> Project:
+        """The page of *name*; NotFound where the index says so, UpstreamDown where it cannot be known.
+
+        With *max_age* (seconds) any page that young will do, however stale, and an older one will not.
+        """
+        ...
+
+
+class Listing(NamedTuple):
+    """All project names: ours, and the lines of the index's own list, if there is one."""
+
+    private: frozenset[NormalizedName]
+    public: Blob | None
+
+
+class Repository:
+    """Private files in *store*, all else from *upstream*; *upstream* and *root* are None where no index is set."""
+
+    def __init__(
+        self,
+        *,
+        store: PrivateFiles,
+        names: Names,
+        pins: Pins,
+        cache: Cache,
+        downloads: Downloads,
+        upstream: Upstream | None,
+        root: Callable[[], Awaitable[Blob]] | None,
+        policy: Policy,
+    ) -> None:
+        self._store = store
+        self._names = names
+        self._pins = pins
+        self._cache = cache
+        self._downloads = downloads
+        self._upstream = upstream
+        self._root = root
+        self._policy = policy
+        self._merged: OrderedDict[NormalizedName, tuple[object, Project]] = OrderedDict()
+
+    async def project(self, name: NormalizedName, *, max_age: float | None = None) -> Project:
+        """The page of *name*, from whoever the policy lets answer for it; the same object while nothing changed."""
+        while True:
+            claims = await self._names.claimed()
+            route = self._policy.route(name, claims)
+            page = await self._page(name, route, claims, max_age)
+            # A name that became private while the index was asked: what came from there must not be seen.
+            if self._policy.route(name, await self._names.claimed()) == route:
+                return page
+
+    async def listing(self) -> Listing:
+        """The names for the root page; those of the index that are private here are for the writer to leave out."""
+        claims = await self._names.claimed()
+        return Listing(claims, await self._root() if self._root else None)
+
+    def shows(self, name: NormalizedName, claims: Claims) -> bool:
+        """Whether the index's *name* belongs on the root page beside our own."""
+        return self._policy.route(name, claims).public is not None and name not in claims
+
+    async def find(self, path: str, filename: str) -> File:
+        """The file that some page links as *path* and *filename*; raise NotFound where none does.
+
+        A page that is merely stale is good enough; it is fetched again only where the file is missing on it.
+        """
+        claims = await self._names.claimed()
+        names = projects_of(filename.removesuffix(METADATA))
+        closed = [name for name in names if self._policy.route(name, claims).public is None]
+        trouble: Unavailable | None = None
+        # Where one reading of the name is private, no index hears of the others either (decision 5).
+        for name in closed or names:
+            for max_age in (math.inf, RECHECK):
+                try:
+                    return (await self.project(name, max_age=max_age)).file(path, filename)
+                except NotFound:
+                    continue
+                except Unavailable as error:
+                    trouble = error
+        raise trouble or NotFound(f"{filename} is not on any page here.")
+
+    async def confirm(self, file: File) -> None:
+        """Look at the page again for *file*, which no mirror has, so that the next page does not list it."""
+        for name in projects_of(file.filename.removesuffix(METADATA)):
+            with suppress(NotFound):
+                await self.project(name, max_age=RECHECK)
+
+    async def sha256(self, file: File) -> str | None:
+        """The digest of *file*: as listed, or as seen first."""
+        if file.sha256 is not None or file.origin is None:
+            return file.sha256
+        return await self._pins.pinned(file.origin, f"{file.path}/{file.filename}")
+
+    async def find_private(self, filename: str) -> File:
+        """The private file *filename*, whatever its path: filenames are unique among them (decision 34)."""
+        for name in projects_of(filename.removesuffix(METADATA)):
+            for file in await self._store.files(name):
+                if filename in (file.filename, file.filename + METADATA):
+                    return (await self.project(name)).file(file.path, filename)
+        raise NotFound(f"{filename} is not a private file here.")
+
+    async def open(self, file: File) -> Blob | None:
+        """The bytes of *file*, which `find` gave, where we hold them."""
+        if file.private:
+            return await self._store.open(file)
+        sha256 = await self.sha256(file)
+        return await self._cache.open(sha256) if sha256 else None
+
+    async def fetch(self, file: File) -> Blob | Download:
+        """The bytes of *file*, which `find` gave: at rest where we hold them, else as they come in."""
+        if file.private:
+            return await self._store.open(file)
+        return await self._downloads.obtain(file, await self.sha256(file))
+
+    async def size(self, file: File) -> int | None:
+        """Bytes of *file*, as listed or asked for; for a HEAD, which never starts a download (decision 16)."""
+        return file.size if file.size is not None else await self._downloads.measure(file)
+
+    async def upload(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
+        """Take over *body* as a private file of *name*, and claim the name if this is its first."""
+        if self._policy.must_ask(name, await self._names.claimed()):
+            await self._refuse_if_public(name)
+        await self._store.add(name, file, body, metadata)
+
+    async def _refuse_if_public(self, name: NormalizedName) -> None:
+        """The one question that leaves the house about a name that may become private (decisions 3 and 4)."""
+        public = self._policy.route(name, await self._names.claimed()).public
+        if self._upstream is None or public is None:
+            return
+        allow = f'An operator allows it with private.reserved = ["{name}"] or private.claim = "allow".'
+        try:
+            await self._upstream.project(public, max_age=RECHECK)
+        except NotFound:
+            return
+        except UpstreamDown:
+            raise Forbidden(f"Whether {name} exists at the index could not be asked now. {allow}") from None
+        raise Forbidden(f"{name} exists at the index: an upload would hide it from everybody here. {allow}")
+
+    async def _page(self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None) -> Project:
+        local = await self._store.files(name) if route.local else ()
+        theirs = await self._theirs(name, route, claims, max_age, alone=not local)
+        if theirs is not None and not local and not theirs.rivals:
+            return theirs
+        inputs = (local, theirs, claims)
+        known = self._merged.pop(name, None)
+        if known is None or known[0] != inputs:
+            page = self._merge(name, local, theirs, claims)
+            # An equal page stays the same object: nothing is written or compressed again.
+            known = inputs, known[1] if known is not None and known[1] == page else page
+        self._merged[name] = known
+        while len(self._merged) > MERGED:
+            self._merged.popitem(last=False)
+        return known[1]
+
+    async def _theirs(
+        self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None, *, alone: bool
+    ) -> Project | None:
+        if route.public is None or self._upstream is None:
+            if not route.local:
+                raise NotFound(f"There is no project {name} here.")
+            return None
+        try:
+            return await self._upstream.project(route.public, max_age=max_age)
+        except NotFound:
+            if alone and name not in claims:
+                raise
+            return None
+
+    def _merge(self, name: NormalizedName, local: tuple[File, ...], theirs: Project | None, claims: Claims) -> Project:
+        ours = Project(
+            name=name,
+            files={file.filename: file for file in sorted(local, key=lambda file: file.filename)},
+            versions=versions_of(name, (file.filename for file in local)),
+        )
+        if theirs is None:
+            return ours
+        hidden = [file.filename for file in theirs.files.values() if not self._policy.admits(file, claims)]
+        return merge(ours, theirs.without(hidden)) if local else theirs.without(hidden)

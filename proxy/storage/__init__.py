@@ -1,0 +1,119 @@
+"""What can be plugged in: where private files live, and where copies do.
+
+A Store (PrivateFiles, Names, Pins) is the truth and loses nothing.  Cache and Pages may forget anything at any time.
+They are apart because that difference must never blur: the one sits in /var/lib, the other in /var/cache.  Every
+verb raises StoreDown or another Unavailable where it could not find out: none of them answers "no" for "unknown".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import msgspec
+from packaging.utils import NormalizedName
+
+from ..policy import PublicName
+from ..simple.model import File
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """Bytes at rest, as an open handle and not a path: what is evicted meanwhile can still be read.
+
+    Whoever receives a Blob closes its handle.
+    """
+
+    handle: BinaryIO
+    size: int
+    """Bytes."""
+    sha256: str
+    modified: float
+    """Seconds since the epoch: when these bytes came here."""
+
+
+class PrivateFiles(Protocol):
+    """Private projects' files: durable, and immutable once added."""
+
+    async def files(self, name: NormalizedName) -> tuple[File, ...]:
+        """The files of *name* by filename, none where nothing was uploaded."""
+        ...
+
+    async def add(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
+        """Take over *body*, and the *metadata* beside it, and claim *name*; on return both survive a power cut.
+
+        *body* must lie in the store's own incoming folder (a rename must do).  The same bytes again change nothing;
+        raise FileExists where the filename is taken by others, or was and has been removed.
+        """
+        ...
+
+    async def open(self, file: File) -> Blob:
+        """The bytes of *file*, or of the `.metadata` beside one; raise NotFound where it was never added."""
+        ...
+
+    async def remove(self, filename: str) -> None:
+        """Take *filename* off its page for ever: the claim stays, and no other bytes may have the name."""
+        ...
+
+
+class Names(Protocol):
+    """Who owns which name."""
+
+    async def claimed(self) -> frozenset[NormalizedName]:
+        """Every name ever uploaded: a claim outlives its files.  The same object until a name is added."""
+        ...
+
+
+class Pins(Protocol):
+    """The first content seen of upstream files whose page lists no hash."""
+
+    async def pinned(self, origin: str, filename: str) -> str | None:
+        """The sha256 that *filename* of the index *origin* had at first sight."""
+        ...
+
+    async def pin(self, origin: str, filename: str, sha256: str) -> str:
+        """Remember *sha256* unless another one is pinned; the one that counts from now on."""
+        ...
+
+
+class Cache(Protocol):
+    """Copies of upstream files, by the sha256 of their content."""
+
+    async def open(self, sha256: str) -> Blob | None:
+        """The copy, or None where it is not (or no longer) held."""
+        ...
+
+    async def adopt(self, sha256: str, body: Path) -> None:
+        """Take over *body*, a finished file on the cache's own file system whose digest the caller has checked."""
+        ...
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream's page as it came, or its word that there is none."""
+
+    mirror: str
+    """Name of the mirror it came from."""
+    url: str
+    """Where it was found after redirects: the base of its links."""
+    content_type: str
+    etag: str | None
+    last_modified: str | None
+    fetched: float
+    """Seconds since the epoch: when these bytes came."""
+    checked: float
+    """Seconds since the epoch: when a mirror last said that they still hold."""
+    absent: bool = False
+    """Every mirror said 404."""
+
+
+class Pages(Protocol):
+    """Upstream pages as last seen."""
+
+    async def load(self, origin: str, name: PublicName) -> tuple[Snapshot, bytes] | None:
+        """What is remembered of *name* at the index *origin*: the snapshot and the page's own bytes."""
+        ...
+
+    async def save(self, origin: str, name: PublicName, snapshot: Snapshot, body: bytes | None) -> None:
+        """Remember *snapshot*; where *body* is None the bytes kept before still hold (after a 304)."""
+        ...

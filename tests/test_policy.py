@@ -1,0 +1,75 @@
+"""Who answers for a name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.utils import NormalizedName, canonicalize_name
+
+from proxy.policy import Policy, PublicName, Route
+
+from .make import file
+
+ACME = canonicalize_name("acme")
+ONLY_US = Route(local=True, public=None)
+ONLY_THEM = Route(local=False, public=PublicName(ACME))
+BOTH = Route(local=True, public=PublicName(ACME))
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).map(canonicalize_name)
+
+
+@pytest.mark.parametrize(
+    ("policy", "claimed", "route"),
+    [
+        (Policy(), False, ONLY_THEM),
+        (Policy(), True, ONLY_US),
+        (Policy(reserved=("acme-*",)), False, ONLY_US),
+        (Policy(reserved=("acme",)), False, ONLY_US),
+        (Policy(reserved=("acm-*", "acmex")), False, ONLY_THEM),
+        (Policy(overlay=frozenset({ACME})), False, BOTH),
+        (Policy(overlay=frozenset({ACME})), True, BOTH),
+    ],
+)
+def test_who_answers_for_a_name(policy: Policy, claimed: bool, route: Route) -> None:
+    assert policy.route(ACME, frozenset({ACME} if claimed else ())) == route
+
+
+@pytest.mark.parametrize(
+    ("name", "covered"),
+    [("acme", True), ("acme-sdk", True), ("acme-sdk-x", True), ("acmex", False), ("x-acme", False), ("acm", False)],
+)
+def test_a_pattern_covers_the_name_and_all_below_it(name: str, covered: bool) -> None:
+    """PEP 752's rule, on the normalised name."""
+    assert Policy(reserved=("acme-*",)).is_reserved(canonicalize_name(name)) is covered
+
+
+@given(name=NAMES, claims=st.frozensets(NAMES), overlay=st.frozensets(NAMES), reserved=st.lists(NAMES, max_size=3))
+def test_a_private_name_never_becomes_public(
+    name: NormalizedName, claims: frozenset[NormalizedName], overlay: frozenset[NormalizedName], reserved: list[str]
+) -> None:
+    policy = Policy(reserved=tuple(reserved), overlay=overlay)
+    if (name in claims or name in reserved) and name not in overlay:
+        assert policy.route(name, claims) == Route(local=True, public=None)
+
+
+def test_a_file_that_could_be_a_private_projects_is_not_admitted() -> None:
+    policy = Policy(reserved=("acme-*",))
+    other = canonicalize_name("zebra")
+    assert not policy.admits(file("a-1.0.tar.gz", rivals=(ACME,)), frozenset())
+    assert policy.admits(file("a-1.0.tar.gz", rivals=(other,)), frozenset())
+    assert not policy.admits(file("a-1.0.tar.gz", rivals=(other,)), frozenset({other}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "claimed", "asks"),
+    [
+        (Policy(), False, True),
+        (Policy(), True, False),
+        (Policy(claim="allow"), False, False),
+        (Policy(reserved=("acme-*",)), False, False),
+        (Policy(overlay=frozenset({ACME})), False, False),
+    ],
+)
+def test_only_an_unknown_name_needs_a_look_at_the_index(policy: Policy, claimed: bool, asks: bool) -> None:
+    assert policy.must_ask(ACME, frozenset({ACME} if claimed else ())) is asks
