@@ -1,0 +1,293 @@
+"""Downloads: one transfer for all, resumed where it broke, and never a wrong file to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.download import HOLD, Download, Downloads, remove_stale_parts
+from proxy.errors import BadDigest, MirrorFailed, NotFound, ProxyError, Unavailable, UpstreamDown
+from proxy.simple.model import File
+from proxy.storage import Blob
+
+from .fake_upstream import FakeSources, Line
+from .fakes import MemoryCache, MemoryStore
+from .make import file
+
+BODY = random.Random(7).randbytes(1_000_000)
+WRONG = bytes([BODY[0] ^ 1]) + BODY[1:]
+
+
+def listed(body: bytes = BODY, **fields: object) -> File:
+    return file("numpy-1.0-py3-none-any.whl", body, origin="pypi", url="https://mirror.example/numpy", **fields)
+
+
+class House:
+    """Downloads with their folder, cache and pins."""
+
+    def __init__(self, folder: Path, *lines: Line, gate: asyncio.Event | None = None) -> None:
+        self.folder = folder
+        self.sources = FakeSources(list(lines), gate=gate)
+        self.cache = MemoryCache()
+        self.pins = MemoryStore()
+        self.downloads = Downloads(folder, self.sources, self.cache, self.pins, tries=4, pause=lambda _: 0.0)
+
+    async def obtain(self, wanted: File, sha256: str | None = None) -> Blob | Download:
+        return await self.downloads.obtain(wanted, sha256 or wanted.sha256)
+
+    async def read(self, wanted: File, sha256: str | None = None) -> bytes:
+        """All that a client would get; raises what went wrong."""
+        found = await self.obtain(wanted, sha256)
+        if isinstance(found, Blob):
+            with found.handle as handle:
+                return await asyncio.to_thread(handle.read)
+        return await follow(found)
+
+
+async def follow(download: Download, into: bytearray | None = None) -> bytes:
+    got = bytearray() if into is None else into
+    while not (download.sha256 is not None and len(got) == download.ready):
+        ready = await download.grown(len(got))
+        handle = download.handle()
+        got += os.pread(handle.fileno(), ready - len(got), len(got))
+        handle.close()
+    return bytes(got)
+
+
+async def settled(house: House) -> None:
+    """Until no download is under way."""
+    while house.downloads.under_way:
+        await asyncio.sleep(0)
+
+
+async def test_a_right_file_arrives_whole_and_is_kept(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY))
+    assert await house.read(listed()) == BODY
+    await settled(house)
+    assert await house.read(listed()) == BODY
+    assert len(house.sources.opened) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_many_clients_cost_one_transfer_and_late_comers_read_from_the_start(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    house = House(tmp_path, Line(BODY), gate=gate)
+    first = await house.obtain(listed())
+    others = [asyncio.create_task(house.read(listed())) for _ in range(20)]
+    gate.set()
+    assert isinstance(first, Download)
+    await first.grown(0)
+    late = asyncio.create_task(house.read(listed()))
+    assert set(await asyncio.gather(*others, late)) == {BODY}
+    assert len(house.sources.opened) == 1
+
+
+async def test_a_download_goes_on_when_all_clients_leave(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    house = House(tmp_path, Line(BODY), gate=gate)
+    reading = asyncio.create_task(house.read(listed()))
+    await asyncio.sleep(0)
+    reading.cancel()
+    gate.set()
+    await settled(house)
+    assert hashlib.sha256(BODY).hexdigest() in house.cache.bodies
+
+
+async def test_a_broken_line_is_taken_up_at_the_same_byte(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY[:400_000], ends="breaks"), Line(BODY, mirror="two"))
+    assert await house.read(listed()) == BODY
+    assert [(mirror, offset) for mirror, offset, _ in house.sources.opened] == [("one", 0), ("two", 400_000)]
+    assert house.sources.opened[1][2] == {"one"}  # the other one is asked first now
+
+
+async def test_a_mirror_without_ranges_is_read_over(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY[:400_000], ends="breaks"), Line(BODY, ignores_range=True))
+    assert await house.read(listed()) == BODY
+
+
+async def test_a_broken_download_is_resumed_after_a_restart(tmp_path: Path) -> None:
+    before = House(tmp_path, Line(BODY[:400_000], ends="breaks"), Line(BODY, ends="opens not"))
+    with pytest.raises(UpstreamDown):
+        await before.read(listed())
+    after = House(tmp_path, Line(BODY))
+    assert await after.read(listed()) == BODY
+    assert after.sources.opened == [("one", 400_000, frozenset())]
+
+
+async def test_a_download_stopped_in_the_middle_is_resumed(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    gate.set()
+    before = House(tmp_path, Line(BODY[:400_000] + BODY), gate=gate)
+    found = await before.obtain(listed())
+    assert isinstance(found, Download)
+    await found.grown(0)
+    gate.clear()
+    await before.downloads.close()
+    with pytest.raises(Unavailable):
+        await found.grown(found.ready)
+    after = House(tmp_path, Line(BODY))
+    assert await after.read(listed()) == BODY
+    assert after.sources.opened[0][1] > 0
+
+
+@pytest.mark.parametrize("place", [0, 500_000, len(BODY) - 1])
+async def test_a_flipped_byte_never_arrives_in_a_whole_file_and_the_next_request_heals(
+    tmp_path: Path, place: int
+) -> None:
+    evil = BODY[:place] + bytes([BODY[place] ^ 1]) + BODY[place + 1 :]
+    house = House(tmp_path, Line(evil, mirror="liar"), Line(BODY, mirror="honest"))
+    got = bytearray()
+    found = await house.obtain(listed())
+    assert isinstance(found, Download)
+    with pytest.raises(BadDigest):
+        await follow(found, got)
+    assert len(got) == len(BODY) - HOLD
+    assert list(tmp_path.iterdir()) == []
+    assert await house.read(listed()) == BODY
+    assert house.sources.opened[1] == ("honest", 0, frozenset({"liar"}))
+
+
+async def test_a_small_file_is_healed_before_any_client_sees_a_byte(tmp_path: Path) -> None:
+    small = BODY[:HOLD]
+    house = House(tmp_path, Line(WRONG[:HOLD], mirror="liar"), Line(small, mirror="honest"))
+    assert await house.read(listed(small)) == small
+
+
+async def test_a_body_longer_than_listed_is_cut_short(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY + b"more"))
+    with pytest.raises(MirrorFailed, match="more than"):
+        await house.read(listed())
+
+
+async def test_a_body_shorter_than_listed_is_no_file(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY[:-1]))
+    with pytest.raises(MirrorFailed, match="ended after"):
+        await house.read(listed())
+
+
+async def test_another_size_than_listed_is_refused_before_a_byte_is_taken(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY, total=len(BODY) + 1))
+    with pytest.raises(MirrorFailed, match="for a file of"):
+        await house.read(listed())
+
+
+async def test_a_file_without_any_hash_is_pinned_at_first_sight(tmp_path: Path) -> None:
+    wanted = listed(hashes={})
+    house = House(tmp_path, Line(BODY, total=len(BODY)))
+    assert await house.read(wanted) == BODY
+    pinned = await house.pins.pinned("pypi", f"{wanted.path}/{wanted.filename}")
+    assert pinned == hashlib.sha256(BODY).hexdigest()
+    later = House(tmp_path, Line(WRONG, total=len(BODY)))
+    with pytest.raises(BadDigest):
+        await later.read(wanted, pinned)
+
+
+async def test_a_file_without_hash_and_size_cannot_be_had(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY))
+    with pytest.raises(MirrorFailed, match="neither size nor hash"):
+        await house.read(listed(hashes={}, size=None))
+
+
+async def test_a_file_without_a_hash_is_not_patched_together_from_two_lines(tmp_path: Path) -> None:
+    half = Line(BODY[:HOLD // 2], ends="breaks", total=len(BODY))
+    house = House(tmp_path, half, Line(BODY, total=len(BODY)))
+    assert await house.read(listed(hashes={})) == BODY
+    assert [offset for _, offset, _ in house.sources.opened] == [0, 0]
+
+
+async def test_any_listed_hash_is_checked(tmp_path: Path) -> None:
+    for name in ("md5", "sha512", "sha384"):
+        wanted = listed(hashes={name: hashlib.new(name, BODY).hexdigest()})
+        with pytest.raises(BadDigest):
+            await House(tmp_path / f"{name}-wrong", Line(WRONG)).read(wanted)
+        assert await House(tmp_path / f"{name}-right", Line(BODY)).read(wanted) == BODY
+
+
+async def test_a_size_that_nobody_lists_is_learnt_from_the_mirror(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY, total=len(BODY)))
+    found = await house.obtain(listed(size=None))
+    assert isinstance(found, Download)
+    await found.grown(0)
+    assert found.total == len(BODY)
+
+
+async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
+    assert await House(tmp_path, Line(b"")).read(listed(b"")) == b""
+
+
+async def test_a_listed_file_that_no_mirror_has_is_not_found(tmp_path: Path) -> None:
+    class Nowhere(FakeSources):
+        def transfer(self, file: File, *, offset: int, avoid: frozenset[str]):  # type: ignore[no-untyped-def]  # raises only
+            raise NotFound("No mirror has it.")
+
+    house = House(tmp_path)
+    downloads = Downloads(tmp_path, Nowhere([]), house.cache, house.pins)
+    found = await downloads.obtain(listed(), listed().sha256)
+    assert isinstance(found, Download)
+    with pytest.raises(NotFound):
+        await found.grown(0)
+
+
+async def test_a_cache_that_cannot_keep_a_file_costs_no_answer(tmp_path: Path) -> None:
+    class Full(MemoryCache):
+        async def adopt(self, sha256: str, body: Path) -> None:
+            raise Unavailable("The disk is full.")
+
+    house = House(tmp_path, Line(BODY))
+    downloads = Downloads(tmp_path, house.sources, Full(), house.pins)
+    found = await downloads.obtain(listed(), listed().sha256)
+    assert isinstance(found, Download)
+    assert await follow(found) == BODY
+
+
+async def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / f"{listed().sha256}.part").symlink_to(victim)
+    with pytest.raises(ProxyError):
+        await House(parts, Line(BODY)).read(listed())
+    assert victim.read_bytes() == b"precious"
+
+
+def test_stale_parts_are_removed_and_young_ones_kept(tmp_path: Path) -> None:
+    for name, age in (("old.part", 100), ("young.part", 0), ("unsure.new", 0)):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert remove_stale_parts(tmp_path, before=950) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["young.part"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cuts=st.lists(st.integers(0, 200_000), max_size=5),
+    flip=st.none() | st.integers(0, 199_999),
+    ignores=st.booleans(),
+)
+def test_whatever_breaks_a_client_gets_the_right_file_or_none(
+    tmp_path: Path, cuts: list[int], flip: int | None, ignores: bool
+) -> None:
+    body = BODY[:200_000]
+    sent = body if flip is None else body[:flip] + bytes([body[flip] ^ 1]) + body[flip + 1 :]
+
+    async def scenario() -> None:
+        lines = [Line(sent[:cut], ends="breaks", ignores_range=ignores) for cut in sorted(cuts)]
+        house = House(tmp_path, *lines, Line(sent, ignores_range=ignores))
+        try:
+            assert await house.read(listed(body)) == body
+        except UpstreamDown:
+            assert flip is not None or len(cuts) >= 4
+        await settled(house)
+        await house.downloads.close()
+        for left in tmp_path.iterdir():
+            left.unlink()
+
+    asyncio.run(scenario())
