@@ -1,0 +1,38 @@
+"""Bounded readers of wheels and sdists: their metadata, never their extraction.
+
+Pure over an open file.  An archive comes from whoever may upload, so each reader counts members, bytes and seconds,
+and refuses what two readers of the same archive could understand differently: what was checked here must be what
+pip and uv will see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+
+from ..errors import BadUpload
+from .meter import Limits, Meter
+from .tars import read_tar
+from .zips import read_sdist_zip, read_wheel
+
+__all__ = ["Limits", "read_metadata"]
+
+
+def read_metadata(
+    handle: BinaryIO, filename: str, limits: Limits, *, clock: Callable[[], float] = time.monotonic
+) -> bytes:
+    """The METADATA of a wheel or the PKG-INFO of an sdist, byte for byte; *handle* must be seekable.
+
+    Raise BadUpload where *filename* is neither, or the archive breaks the rules of the binary and source
+    distribution formats, contradicts itself, or costs more than *limits* allow.  Blocks: run it in a thread.
+    """
+    meter = Meter(limits, packed=handle.seek(0, 2), clock=clock)
+    handle.seek(0)
+    if filename.endswith(".whl"):
+        return read_wheel(handle, filename, meter)
+    if filename.endswith(".tar.gz"):
+        return read_tar(handle, filename, meter)
+    if filename.endswith(".zip"):
+        return read_sdist_zip(handle, filename, meter)
+    raise BadUpload("Only wheels (.whl) and source distributions (.tar.gz, .zip) can be uploaded.")

@@ -1,0 +1,126 @@
+"""Contents of private files on disk, by their digest: placed for good, opened with suspicion.
+
+Knows the file system; which file has which content is ledger.py's to know.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import StoreDown
+from ..simple.model import METADATA
+from . import Blob
+from .ledger import Entry
+
+_PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}\Z")
+
+
+class Tree:
+    """The folder *root*, which holds `ab/cd/<60 hex>` and `ab/cd/<60 hex>.metadata`.
+
+    The same content always has the same metadata, so files that share the one share the other.  Every method may
+    raise OSError.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def exists(self) -> bool:
+        return self._root.exists()
+
+    def make(self) -> None:
+        make_folder(self._root)
+        sync(self._root.parent)
+
+    def place(self, path: str, body: Path, metadata: Path | None) -> None:
+        """Move *body*, and *metadata* beside it, both synced, to *path*; on return their names are on the disk too."""
+        target = self._target(path)
+        folders = (self._root, target.parent.parent, target.parent)
+        for folder in folders[1:]:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        os.replace(body, target)
+        if metadata is not None:
+            os.replace(metadata, _beside(target))
+        # All of them, not only what is new: who made the others may have died before its own sync.
+        for folder in reversed(folders):
+            sync(folder)
+
+    def open(self, entry: Entry, *, beside: bool) -> Blob:
+        """The content of *entry*, or the `.metadata` beside it; OSError where it is not what was stored."""
+        target = self._target(entry.file.path)
+        size, sha256 = entry.file.size, entry.file.sha256
+        if beside:
+            target = _beside(target)
+            core = entry.file.core_metadata
+            size, sha256 = entry.metadata_size, core["sha256"] if not isinstance(core, bool) else None
+        assert size is not None
+        assert sha256 is not None
+        assert entry.file.upload_time is not None
+        return Blob(
+            handle=_open_whole(target, size),
+            size=size,
+            sha256=sha256,
+            modified=entry.file.upload_time.timestamp(),
+        )
+
+    def is_whole(self, entry: Entry) -> bool:
+        """Whether the content of *entry*, and what stands beside it, can be opened."""
+        for beside in (False, True) if entry.metadata_size is not None else (False,):
+            try:
+                self.open(entry, beside=beside).handle.close()
+            except OSError:
+                return False
+        return True
+
+    def remove(self, path: str) -> None:
+        target = self._target(path)
+        target.unlink(missing_ok=True)
+        _beside(target).unlink(missing_ok=True)
+
+    def _target(self, path: str) -> Path:
+        # A row that somebody tampered with must not name a place outside.
+        if not _PATH.match(path):
+            raise OSError(f"{path!r} is not the path of a content")
+        return self._root / path
+
+
+def make_folder(folder: Path) -> None:
+    """Make *folder* for this user alone; raise StoreDown where others could write into it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreDown(f"Others may write into the data folder's {folder.name}: run chmod 700 on it.")
+    if found.st_uid != os.geteuid():
+        raise StoreDown(
+            f"The data folder's {folder.name} belongs to another user: run Yizhan as that user, or chown it."
+        )
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold the file or the entries of the folder *path*.
+
+    Where that fails it is over: the kernel may drop what it could not write, and say yes the second time.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(target.name + METADATA)
+
+
+def _open_whole(path: Path, size: int) -> BinaryIO:
+    # Neither follow a planted link nor wait for the other end of a planted FIFO.
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_size == size:
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    raise OSError(f"{path.name} is not a file of {size} bytes")

@@ -1,0 +1,283 @@
+"""An upload form and its archive: they agree, or BadUpload.
+
+Pure: text and digests in, a File out.  The archive is what will be installed, so it is trusted for everything, and
+the form only held against it: flit always says metadata 2.3, twine spells names its own way, and both are fine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from packaging.metadata import parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from .errors import BadUpload, NotFound, OutOfUse
+from .simple.model import METADATA, File
+from .simple.names import MAX_FILENAME, parse_name
+
+METADATA_VERSIONS = frozenset({"1.0", "1.1", "1.2", "2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6"})
+
+RETIRED = {
+    "submit": "Project pre-registration is no longer required or supported, upload your files instead.",
+    "submit_pkg_info": "Project pre-registration is no longer required or supported, upload your files instead.",
+    "doc_upload": "Uploading documentation is no longer supported, host it elsewhere.",
+}
+
+MAX_HEADERS = 20_000
+"""Header lines of a METADATA file; each costs time to read."""
+
+MAX_FIELDS = 200
+"""Different headers in it: the reader looks through all lines once for each."""
+
+_FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*\Z")
+_SHOWN = 80
+"""Characters of what came that an answer repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The fields of the upload API that anything depends on; absent ones are None."""
+
+    filename: str
+    name: str | None
+    version: str | None
+    filetype: str | None
+    md5: str | None
+    sha256: str | None
+    blake2b_256: str | None
+    attestations: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was counted while the file came in; digests in lower-case hex."""
+
+    size: int
+    """Bytes."""
+    md5: str
+    sha256: str
+    blake2b_256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """What a filename, or a METADATA file, says it is."""
+
+    name: NormalizedName
+    version: Version
+
+
+def check_action(fields: Mapping[str, Sequence[str]]) -> None:
+    """Raise BadUpload or OutOfUse where *fields* ask for something else than taking a file."""
+    action = _one(fields, ":action")
+    if action is None:
+        raise BadUpload("The form has no :action field: this address takes uploads of twine, uv and their like.")
+    if action in RETIRED:
+        raise OutOfUse(RETIRED[action])
+    if action != "file_upload":
+        raise BadUpload("The only :action here is file_upload.")
+    if (_one(fields, "protocol_version") or "1") != "1":
+        raise BadUpload("Unknown protocol version.")
+
+
+def check_filename(filename: str) -> None:
+    """Raise BadUpload where no file of that name is taken, whatever is in it."""
+    if not _FILENAME.match(filename) or len(filename) > MAX_FILENAME - len(METADATA):
+        raise BadUpload(
+            "The filename must be made of letters, digits and ._+!- and leave room for .metadata in 255 bytes."
+        )
+    _named(filename)
+
+
+def read_form(fields: Mapping[str, Sequence[str]], filename: str | None) -> Form:
+    """The form that *fields* make, each a list because keys may be repeated, with the file part's *filename*.
+
+    Raise BadUpload where it cannot be one, and OutOfUse for actions of old.
+    """
+    check_action(fields)
+    if filename is None:
+        raise BadUpload("The form has no file: a part named content, with a filename.")
+    check_filename(filename)
+    return Form(
+        filename=filename,
+        name=_one(fields, "name"),
+        version=_one(fields, "version"),
+        filetype=_one(fields, "filetype"),
+        md5=_one(fields, "md5_digest"),
+        sha256=_one(fields, "sha256_digest"),
+        blake2b_256=_one(fields, "blake2_256_digest"),
+        attestations=_one(fields, "attestations"),
+    )
+
+
+def check(form: Form, facts: Facts, metadata: bytes) -> tuple[NormalizedName, File]:
+    """The project, and the File as its page will list it (the store stamps the time of receipt).
+
+    *facts* are those of the archive, *metadata* is what read_metadata found in it.  Raise BadUpload where the three
+    do not agree, or where clients could make nothing of the file.
+    """
+    _compare_digests(form, facts)
+    found, requires_python = _read_metadata(metadata)
+    wheel = form.filename.endswith(".whl")
+    if _named(form.filename) != found:
+        raise BadUpload(f"The filename does not fit its metadata, which says {found.name} {found.version}.")
+    _compare_form(form, found, wheel=wheel)
+    _check_attestations(form, facts)
+    digest = facts.blake2b_256
+    return found.name, File(
+        filename=form.filename,
+        path=f"{digest[:2]}/{digest[2:4]}/{digest[4:]}",
+        hashes={"sha256": facts.sha256},
+        requires_python=requires_python,
+        size=facts.size,
+        # An sdist's metadata may change when it is built, so indexes promise it for wheels alone.
+        core_metadata={"sha256": hashlib.sha256(metadata).hexdigest()} if wheel else False,
+    )
+
+
+def _one(fields: Mapping[str, Sequence[str]], key: str) -> str | None:
+    """The one value of *key*; pdm sends empty fields and old tools "UNKNOWN" where they have none."""
+    values = {value.strip() for value in fields.get(key, ())} - {"", "UNKNOWN"}
+    if len(values) > 1:
+        raise BadUpload(f"The form says {key} more than once, and not the same.")
+    return values.pop() if values else None
+
+
+def _named(filename: str) -> _Release:
+    """What *filename* says (PEP 427 and PEP 625, and sdists named before that)."""
+    try:
+        if filename.endswith(".whl"):
+            name, version, _, _ = parse_wheel_filename(filename)
+        elif filename.endswith((".tar.gz", ".zip")):
+            name, version = parse_sdist_filename(filename)
+        else:
+            raise BadUpload("Only wheels (.whl) and source distributions (.tar.gz, .zip) can be uploaded.")
+        return _Release(parse_name(name), version)
+    except (InvalidWheelFilename, InvalidSdistFilename, NotFound):
+        raise BadUpload(f"{_shown(filename)} is not a filename that a distribution can have.") from None
+
+
+def _compare_digests(form: Form, facts: Facts) -> None:
+    for kind, told, counted in (
+        ("md5", form.md5, facts.md5),
+        ("sha256", form.sha256, facts.sha256),
+        ("blake2_256", form.blake2b_256, facts.blake2b_256),
+    ):
+        if told is not None and not hmac.compare_digest(told.lower().encode(), counted.encode()):
+            raise BadUpload(f"The {kind} digest in the form is not that of the file as it arrived: upload it again.")
+
+
+def _compare_form(form: Form, found: _Release, *, wheel: bool) -> None:
+    if form.name is None or form.version is None:
+        raise BadUpload("The form must say name and version.")
+    if _name(form.name, "form") != found.name:
+        raise BadUpload(f"The form says {_shown(form.name)}, the file's metadata {found.name}.")
+    if _version(form.version, "form") != found.version:
+        raise BadUpload(f"The form says version {_shown(form.version)}, the file's metadata {found.version}.")
+    if form.filetype not in (None, "bdist_wheel" if wheel else "sdist"):
+        raise BadUpload(f"The form says filetype {_shown(form.filetype or '')}, which the filename is not.")
+
+
+def _read_metadata(metadata: bytes) -> tuple[_Release, str | None]:
+    """What *metadata* says it is, and its Requires-Python (core metadata, up to 2.6)."""
+    _bound_headers(metadata)
+    # Lenient on purpose: a wrong classifier or a README in Latin-1 keeps nobody from installing.
+    raw, _ = parse_email(metadata)
+    if raw.get("metadata_version") not in METADATA_VERSIONS:
+        raise BadUpload("The file's metadata is of no known Metadata-Version (1.0 to 2.6).")
+    if "name" not in raw or "version" not in raw:
+        raise BadUpload("The file's metadata must say Name and Version once.")
+    release = _Release(_name(raw["name"], "file's metadata"), _version(raw["version"], "file's metadata"))
+    requires_python = raw.get("requires_python", "").strip() or None
+    try:
+        SpecifierSet(requires_python or "")
+    except InvalidSpecifier:
+        raise BadUpload("The file's Requires-Python is not a version specifier (PEP 440).") from None
+    for requirement in raw.get("requires_dist", []):
+        try:
+            Requirement(requirement)
+        except InvalidRequirement:
+            raise BadUpload(f"Requires-Dist: {_shown(requirement)} is not a requirement (PEP 508).") from None
+    return release, requires_python
+
+
+def _bound_headers(metadata: bytes) -> None:
+    """Raise BadUpload where reading the headers of *metadata* would take long."""
+    count, names = 0, set[bytes]()
+    start = 0
+    while (end := metadata.find(b"\n", start)) > start and metadata[start:end].strip():
+        line = metadata[start:end]
+        start = end + 1
+        count += 1
+        if not line[:1].isspace():
+            names.add(line.partition(b":")[0].lower())
+        if count > MAX_HEADERS or len(names) > MAX_FIELDS:
+            raise BadUpload("The file's metadata has too many headers.")
+
+
+def _name(text: str, where: str) -> NormalizedName:
+    try:
+        return parse_name(text)
+    except NotFound:
+        raise BadUpload(f"The {where} says {_shown(text)}, which cannot be the name of a project.") from None
+
+
+def _version(text: str, where: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        raise BadUpload(f"The {where} says {_shown(text)}, which is not a version (PEP 440).") from None
+
+
+class _Envelope(msgspec.Struct):
+    statement: bytes
+    signature: bytes
+
+
+class _Attestation(msgspec.Struct):
+    """As much of a PEP 740 attestation object as can be judged without asking anybody."""
+
+    version: int
+    envelope: _Envelope
+
+
+class _Subject(msgspec.Struct):
+    name: str
+    digest: dict[str, str]
+
+
+class _Statement(msgspec.Struct):
+    subject: list[_Subject]
+
+
+def _check_attestations(form: Form, facts: Facts) -> None:
+    """Raise BadUpload where attestations came that are not of this file (PEP 740); they are not kept."""
+    if form.attestations is None:
+        return
+    try:
+        for attestation in msgspec.json.decode(form.attestations, type=list[_Attestation]):
+            (subject,) = msgspec.json.decode(attestation.envelope.statement, type=_Statement).subject
+            told = attestation.version, subject.name, subject.digest.get("sha256")
+            if told != (1, form.filename, facts.sha256):
+                raise BadUpload("Invalid attestations supplied during upload: they are not of this file.")
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise BadUpload("Invalid attestations supplied during upload: they cannot be read.") from None
+
+
+def _shown(text: str) -> str:
+    """*text* as an answer may repeat it: short, and on one line of plain characters."""
+    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
