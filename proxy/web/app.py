@@ -1,0 +1,154 @@
+"""Every request, from its target to its answer: who may ask, who answers, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from .. import __version__
+from ..errors import NotFound, ProxyError
+from ..repository import Repository
+from . import paths
+from .auth import Auth
+from .errors import explain
+from .fields import ALWAYS
+from .files import Files
+from .headers import PAGE_HEADERS
+from .index import ProjectPages, RootPage
+from .pages.front import STATIC, language, render_front
+from .paths import Target, parse_target
+from .peers import Peers
+
+logger = logging.getLogger(__name__)
+
+READING = "GET, HEAD"
+
+ROBOTS = "User-agent: *\nDisallow: /\n"
+
+Uploads = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Takes one upload form from a user who may upload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The one handler of the server."""
+
+    repository: Repository
+    auth: Auth
+    peers: Peers
+    projects: ProjectPages
+    root: RootPage
+    files: Files
+    upload: Uploads
+    indexes: frozenset[str]
+    public_url: str
+    """Where clients reach us, with a slash at its end; empty where the Host header tells."""
+    reading_needs_user: bool
+    anyone_may_upload: bool
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ProxyError as error:
+            return explain(request, error)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.raw_path[: paths.MAX_TARGET])
+            return _plain(500, "Something went wrong inside the server; its log says more.")
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            target, query = parse_target(request.raw_path, self.indexes)
+        except NotFound:
+            # Whether there is something at an address is not for everybody to know (rule 79).
+            await self.auth.user_for_reading(request)
+            raise
+        if request.method == "POST":
+            return await self._post(request, target)
+        if isinstance(target, paths.Health | paths.Static | paths.Robots):
+            return self._open(request, target)
+        await self.auth.user_for_reading(request)
+        if request.method not in {"GET", "HEAD"}:
+            return _not_allowed(READING, "Only GET and HEAD are answered here.")
+        return await self._get(request, target, query)
+
+    async def _get(self, request: web.BaseRequest, target: Target, query: str) -> web.StreamResponse:
+        match target:
+            case paths.Page(name, None):
+                return await self.projects.answer(request, name, query)
+            case paths.Held(path, filename):
+                return await self.files.answer(request, await self.repository.find(path, filename))
+            case paths.Flat(filename):
+                return await self.files.answer(request, await self.repository.find_private(filename))
+            case paths.Root(None):
+                return await self.root.answer(request, query)
+            case paths.Page(_, str(at)) | paths.Root(str(at)):
+                return self._elsewhere(at, query)
+            case paths.Upload():
+                return _not_allowed(
+                    "POST", "Uploads go here, by POST: twine upload --repository-url with this address."
+                )
+            case _:
+                return self._front(request, query)
+
+    async def _post(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        if isinstance(target, paths.Front | paths.Upload):
+            return await self.upload(request)
+        await self.auth.user_for_reading(request)
+        return _not_allowed(READING, "Nothing is taken here; the upload URL of this server ends in /legacy/.")
+
+    def _open(self, request: web.BaseRequest, target: paths.Health | paths.Static | paths.Robots) -> web.Response:
+        """What everybody may see even where reading is for signed-in users: nothing of the index."""
+        if request.method not in {"GET", "HEAD"}:
+            return _not_allowed(READING, "Only GET and HEAD are answered here.")
+        match target:
+            case paths.Health():
+                return _plain(200, "ok")
+            case paths.Robots():
+                return web.Response(text=ROBOTS, headers=ALWAYS)
+            case paths.Static(filename):
+                if filename not in STATIC:
+                    raise NotFound("There is nothing at this address.")
+                static = STATIC[filename]
+                headers = {
+                    **ALWAYS,
+                    "Content-Type": static.content_type,
+                    "ETag": static.etag,
+                    "Cache-Control": "no-cache",
+                }
+                if request.headers.get("If-None-Match") == static.etag:
+                    return web.Response(status=304, headers=headers)
+                return web.Response(body=static.body, headers=headers)
+
+    def _elsewhere(self, at: str, query: str) -> web.Response:
+        """A name's one true spelling: for ever (rule 2), so that a 301 in a client's cache is no trap (rule 3)."""
+        location = f"{at}?{query}" if query.isascii() and query.isprintable() and query else at
+        return web.Response(status=301, headers={**ALWAYS, "Location": location}, text="The page is one address on.\n")
+
+    def _front(self, request: web.BaseRequest, query: str) -> web.Response:
+        asked = dict(parse_qsl(query)).get("lang", "")
+        scheme = self.peers.scheme(request.remote, request.scheme, request.headers)
+        host = self.peers.host(request.remote, request.headers)
+        body = render_front(
+            host_url=self.public_url.removesuffix("/") or (f"{scheme}://{host}" if host else None),
+            language=language(request.headers.get("Accept-Language", ""), asked),
+            needs_credentials=self.reading_needs_user,
+            anyone_may_upload=self.anyone_may_upload,
+            version=__version__,
+        )
+        return web.Response(body=body, headers={**ALWAYS, **PAGE_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+
+
+def _plain(status: int, sentence: str) -> web.Response:
+    return web.Response(status=status, text=f"{sentence}\n", headers={**ALWAYS, "Cache-Control": "no-store"})
+
+
+def _not_allowed(allow: str, sentence: str) -> web.Response:
+    response = _plain(405, sentence)
+    response.headers["Allow"] = allow
+    return response

@@ -1,0 +1,316 @@
+"""The users of an Apache htpasswd file: whether a password is theirs.
+
+Knows the file and the hashes in it, and nothing of HTTP.  Hashing is slow on purpose, so it is done in threads of its
+own, once for however many requests bring the same password, and the outcome is remembered for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import hmac
+import logging
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import bcrypt
+from passlib.hash import apr_md5_crypt, ldap_sha1
+
+from ..errors import Unavailable
+
+LOOK = 1.0
+"""Seconds between two looks at the file."""
+
+REFUSED = 5.0
+"""Seconds for which a wrong password is remembered: a client that repeats it costs nothing."""
+
+THREADS = 2
+WAITING = 16
+"""Passwords that may wait for a thread; who comes after them is asked to come again."""
+
+REMEMBERED = 4096
+"""Right passwords remembered at most, and as many wrong ones."""
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of the file."""
+
+MAX_COMPLAINTS = 20
+"""Lines of one file that are named in the log."""
+
+RESERVED = "__token__"
+"""The user name under which clients send an API token: never a person."""
+
+Stamp = tuple[int, int, int]
+"""What changes when a file does: its mtime in ns, its size in bytes, its inode."""
+
+# htpasswd itself makes no costs above 17: one check would take half a minute and more.
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-7])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}\Z")
+_APR1 = re.compile(r"\$apr1\$[./A-Za-z0-9]{0,8}\$[./A-Za-z0-9]{22}\Z")
+_SHA = re.compile(r"\{SHA\}[A-Za-z0-9+/]{27}=\Z")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """What one version of the file says."""
+
+    hashes: Mapping[str, str]
+    """By user name."""
+    refused: Mapping[int, str]
+    """Line number to what is wrong with that line, in words that tell nothing of its content."""
+    unsalted: tuple[int, ...]
+    """Numbers of the lines that hold `{SHA}`."""
+    cut: bool
+    """The last line is not ended, and is wrong: somebody may be writing the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A version of the file, and what it says; without a stamp there is no file."""
+
+    stamp: Stamp | None
+    users: Users
+    open_to_all: bool = False
+    """Everybody on this machine may write to it."""
+
+
+class _Unsettled(Exception):
+    """The file is there, and cannot be believed now."""
+
+
+class Htpasswd:
+    """The file at *path*, read again when it changes; a removed file means that nobody can sign in.
+
+    *remember* is for how many seconds a right password need not be hashed again; a change of the file ends it.
+    """
+
+    def __init__(self, path: Path, *, remember: float = 60, clock: Callable[[], float] = time.monotonic) -> None:
+        self.hashed = 0
+        """How many passwords were hashed so far."""
+        self._path = path
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sign-in")
+        self._key = secrets.token_bytes(32)
+        self._right = _Memory(remember, clock)
+        self._wrong = _Memory(REFUSED, clock)
+        self._checks: dict[bytes, asyncio.Future[bool]] = {}
+        self._seen: _Seen | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_at = clock()
+        self._complaint = ""
+
+    async def check(self, user: bytes, password: bytes) -> str | None:
+        """The name of the user whose password this is, None where it is nobody's; both as the client sent them.
+
+        An unknown user takes the same work as a known one with a wrong password.  Raise Unavailable where too many
+        passwords wait to be checked, or where the file was never readable.
+        """
+        users = (await self._look()).users
+        name, secret = _text(user), _text(password).encode()
+        if not secret or b"\0" in secret or not users.hashes:
+            return None
+        key = self._fingerprint(name, secret)
+        if self._right.holds(key):
+            return name
+        if self._wrong.holds(key):
+            return None
+        return name if await self._check(key, name, secret, users) else None
+
+    def close(self) -> None:
+        """Give up the threads; what waits for them is cancelled."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fingerprint(self, name: str, secret: bytes) -> bytes:
+        """What is remembered in place of a password; another version of the file makes another one."""
+        assert self._seen is not None
+        said = repr((self._seen.stamp, name, secret)).encode()
+        return hmac.digest(self._key, said, "sha256")
+
+    async def _check(self, key: bytes, name: str, secret: bytes, users: Users) -> bool:
+        """Hash *secret*, or wait for whoever is doing so."""
+        check = self._checks.get(key)
+        if check is None:
+            if len(self._checks) >= THREADS + WAITING:
+                raise Unavailable("Too many sign-ins at once: try again in a few seconds.")
+            hashed = users.hashes.get(name, self._stand_in(name, users))
+            known = name in users.hashes
+            check = asyncio.get_running_loop().run_in_executor(self._pool, _check_as, known, secret, hashed)
+            self.hashed += 1
+            self._checks[key] = check
+            check.add_done_callback(partial(self._done, key))
+        # Shielded: one client that hangs up must not take the answer from the others.
+        return await asyncio.shield(check)
+
+    def _done(self, key: bytes, check: asyncio.Future[bool]) -> None:
+        del self._checks[key]
+        if not check.cancelled() and check.exception() is None:
+            (self._right if check.result() else self._wrong).add(key)
+
+    def _stand_in(self, name: str, users: Users) -> str:
+        """A hash to work on for an unknown *name*: some known user's, always the same one.
+
+        Not a fixed hash: where costs or kinds differ within the file, its time would tell the unknown from the known.
+        """
+        hashes = list(users.hashes.values())
+        return hashes[int.from_bytes(hmac.digest(self._key, name.encode(), "sha256")) % len(hashes)]
+
+    async def _look(self) -> _Seen:
+        """The newest version of the file that can be believed, looked for at most every LOOK seconds."""
+        if self._looking is None and self._clock() >= self._look_at:
+            self._looking = asyncio.create_task(self._look_again())
+        if self._looking is not None:
+            await asyncio.shield(self._looking)
+        if self._seen is None:
+            raise Unavailable("The list of users cannot be read now.")
+        return self._seen
+
+    async def _look_again(self) -> None:
+        self._look_at = self._clock() + LOOK
+        try:
+            found = await asyncio.to_thread(_read, self._path, self._seen)
+        except (OSError, _Unsettled) as error:
+            words = error.strerror if isinstance(error, OSError) else error
+            self._complain(f"{words}; the users stay as they were")
+        else:
+            self._complain("" if found.stamp else "there is no such file, nobody can sign in")
+            if found is not self._seen:
+                self._seen = found
+                _log_problems(self._path, found)
+        finally:
+            self._looking = None
+
+    def _complain(self, complaint: str) -> None:
+        """Log *complaint* when it is news, and not at every look."""
+        if complaint and complaint != self._complaint:
+            _log.warning("%s: %s", self._path, complaint)
+        self._complaint = complaint
+
+
+class _Memory:
+    """Fingerprints that hold for a number of seconds; the oldest go first where there are too many."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until: dict[bytes, float] = {}
+
+    def holds(self, key: bytes) -> bool:
+        return self._until.get(key, 0) > self._clock()
+
+    def add(self, key: bytes) -> None:
+        self._until.pop(key, None)
+        self._until[key] = self._clock() + self._seconds
+        if len(self._until) > REMEMBERED:
+            del self._until[next(iter(self._until))]
+
+
+def parse_htpasswd(content: bytes) -> Users:
+    """Every user that *content* lets in; as Apache does it, the first of two lines with one name counts."""
+    hashes: dict[str, str] = {}
+    refused: dict[int, str] = {}
+    unsalted: list[int] = []
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    for number, line in enumerate(lines, 1):
+        text = _text(line).strip()
+        if not text or text.startswith("#"):
+            continue
+        name, _, rest = text.partition(":")
+        hashed = rest.partition(":")[0]
+        if wrong := _wrong_with(name, hashed, hashes):
+            refused[number] = wrong
+            continue
+        hashes[name] = hashed
+        if _SHA.match(hashed):
+            unsalted.append(number)
+    return Users(hashes=hashes, refused=refused, unsalted=tuple(unsalted), cut=len(lines) in refused)
+
+
+def matches(secret: bytes, hashed: str) -> bool:
+    """Whether *secret* is the password of *hashed*; whatever cannot be hashed is not."""
+    try:
+        if _BCRYPT.match(hashed):
+            # bcrypt never saw more than 72 bytes; Apache cuts without a word, the library raises.
+            return bcrypt.checkpw(secret[:72], hashed.encode())
+        kind = apr_md5_crypt if _APR1.match(hashed) else ldap_sha1
+        return bool(kind.verify(secret, hashed))
+    except ValueError:
+        return False
+
+
+def _check_as(known: bool, secret: bytes, hashed: str) -> bool:
+    """The work of matches(), and its outcome only for a *known* user."""
+    right = matches(secret, hashed)
+    return right and known
+
+
+def _wrong_with(name: str, hashed: str, others: Mapping[str, str]) -> str:
+    """Why a line lets nobody in, empty where it does; never with anything that stands in the line."""
+    if not name or not name.isprintable() or not hashed:
+        return "is not a user name, a colon and a hash"
+    if name == RESERVED:
+        return f"has the name {RESERVED}, which is kept for API tokens"
+    if name in others:
+        return "has a name that stands above already; the first counts"
+    if not any(kind.match(hashed) for kind in (_BCRYPT, _APR1, _SHA)):
+        return "holds no bcrypt, $apr1$ or {SHA} hash; make one with htpasswd -B"
+    return ""
+
+
+def _text(raw: bytes) -> str:
+    """*raw* as UTF-8, or else as Latin-1: uv and browsers send the one, requests (pip, twine) the other."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _read(path: Path, known: _Seen | None) -> _Seen:
+    """What the file says now, *known* itself where it has not changed; raise OSError or _Unsettled."""
+    try:
+        status = os.stat(path)
+        stamp = _stamp(status)
+        if known is not None and stamp == known.stamp:
+            return known
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+            changed = _stamp(os.fstat(file.fileno())) != stamp
+    except FileNotFoundError:
+        gone = _Seen(None, parse_htpasswd(b""))
+        return known if known == gone else gone
+    if changed:
+        raise _Unsettled("it changed while it was read")
+    if len(content) > MAX_BYTES:
+        raise _Unsettled(f"it is larger than {MAX_BYTES} bytes")
+    users = parse_htpasswd(content)
+    if users.cut and known is not None:
+        raise _Unsettled(f"its last line, {max(users.refused)}, is cut short")
+    return _Seen(stamp, users, open_to_all=bool(status.st_mode & stat.S_IWOTH))
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    """Raise _Unsettled for a pipe or a device: opening one could block for ever."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unsettled("it is not a regular file")
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _log_problems(path: Path, seen: _Seen) -> None:
+    users = seen.users
+    if seen.open_to_all:
+        _log.warning("%s: everybody on this machine may write to it; chmod o-w it", path)
+    for number, wrong in list(users.refused.items())[:MAX_COMPLAINTS]:
+        _log.warning("%s: line %d %s", path, number, wrong)
+    if len(users.refused) > MAX_COMPLAINTS:
+        _log.warning("%s: %d lines more let nobody in", path, len(users.refused) - MAX_COMPLAINTS)
+    if users.unsalted:
+        lines = ", ".join(str(number) for number in users.unsalted[:MAX_COMPLAINTS])
+        _log.warning("%s: {SHA} is quickly guessed, better made anew with htpasswd -B: line %s", path, lines)

@@ -1,0 +1,193 @@
+"""The Simple index over HTTP: pages written once per version, representation and coding, and kept as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from packaging.utils import NormalizedName
+
+from ..repository import Listing, Repository
+from ..simple.model import Project
+from ..simple.negotiate import coding, media_type
+from ..simple.write import write_project, write_root
+from .conditions import if_none_match
+from .fields import Fields
+
+try:
+    from isal.igzip import compress as _isal
+
+    def gzip(body: bytes) -> bytes:
+        """*body* as one gzip member, the same for the same bytes."""
+        return _isal(body, compresslevel=1, mtime=0)
+except ImportError:  # isal has wheels for x86-64 and arm64 only
+    from gzip import compress as _zlib
+
+    def gzip(body: bytes) -> bytes:
+        """*body* as one gzip member, the same for the same bytes."""
+        return _zlib(body, compresslevel=1, mtime=0)
+
+
+Coding = Literal["gzip", "identity"]
+
+FILE_COST = 1_000
+"""Bytes of memory that a File takes (measured: 900 to 1,000)."""
+
+LINES = 64 * 1024
+"""Bytes of names read at a time for the root page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A page in one representation and coding."""
+
+    project: Project
+    body: bytes
+    etag: str
+    headers: Mapping[str, str]
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory: the project, which this keeps alive, among them."""
+        return len(self.body) + FILE_COST * len(self.project.files)
+
+
+class ProjectPages:
+    """Written pages, in up to *room* bytes of memory."""
+
+    def __init__(self, repository: Repository, fields: Fields, *, room: int) -> None:
+        self._repository = repository
+        self._fields = fields
+        self._room = room
+        self._held: OrderedDict[tuple[NormalizedName, str, Coding], Written] = OrderedDict()
+        self._size = 0
+        self._writing: dict[tuple[NormalizedName, str, Coding], asyncio.Task[Written]] = {}
+        self.writes = 0
+        """How many pages were ever written: what a warm request must not raise."""
+
+    async def answer(self, request: web.BaseRequest, name: NormalizedName, query: str) -> web.Response:
+        project = await self._repository.project(name)
+        written = await self._written(project, *negotiated(request, query))
+        return reply(request, written.body, written.headers, written.etag)
+
+    async def _written(self, project: Project, kind: str, code: Coding) -> Written:
+        key = project.name, kind, code
+        held = self._held.get(key)
+        if held is not None and held.project is project:
+            self._held.move_to_end(key)
+            return held
+        task = self._writing.get(key)
+        if task is None:
+            task = asyncio.create_task(self._write(project, kind, code))
+            self._writing[key] = task
+            task.add_done_callback(lambda _: self._writing.pop(key, None))
+        written = await asyncio.shield(task)
+        # Who joined the writing of an older version than its own writes again.
+        return written if written.project is project else await self._written(project, kind, code)
+
+    async def _write(self, project: Project, kind: str, code: Coding) -> Written:
+        self.writes += 1
+        body, etag = await asyncio.to_thread(_render, project, kind, code)
+        written = Written(project, body, etag, self._fields.page(kind, code))
+        key = project.name, kind, code
+        old = self._held.pop(key, None)
+        self._held[key] = written
+        self._size += written.cost - (old.cost if old else 0)
+        while self._size > self._room and len(self._held) > 1:
+            _, evicted = self._held.popitem(last=False)
+            self._size -= evicted.cost
+        return written
+
+
+def _render(project: Project, kind: str, code: Coding) -> tuple[bytes, str]:
+    body = write_project(project, kind)
+    if code == "gzip":
+        body = gzip(body)
+    # Of the bytes as sent: each coding is a representation of its own (RFC 9110, 8.8.3.3).
+    return body, f'"{hashlib.sha256(body).hexdigest()}"'
+
+
+def negotiated(request: web.BaseRequest, query: str) -> tuple[str, Coding]:
+    """The media type and the coding to answer with."""
+    wanted = dict(parse_qsl(query)).get("format") if "format=" in query else None
+    accept = ",".join(request.headers.getall("Accept", ()))
+    return media_type(accept, wanted), coding(",".join(request.headers.getall("Accept-Encoding", ())))
+
+
+def reply(request: web.BaseRequest, body: bytes, headers: Mapping[str, str], etag: str) -> web.Response:
+    """200 with *body*, or 304 with the same validators (rule 60)."""
+    headers = {**headers, "ETag": etag}
+    if if_none_match(",".join(request.headers.getall("If-None-Match", ())), etag):
+        headers.pop("Content-Type")
+        headers.pop("Content-Encoding", None)
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers)
+
+
+class RootPage:
+    """The list of all projects, written as it is sent: never held in memory, and the same bytes for the same names."""
+
+    def __init__(self, repository: Repository, fields: Fields) -> None:
+        self._repository = repository
+        self._fields = fields
+
+    async def answer(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
+        kind, code = negotiated(request, query)
+        listing = await self._repository.listing()
+        try:
+            headers = self._fields.page(kind, code)
+            etag = _listing_etag(listing, kind, code)
+            validators = ",".join(request.headers.getall("If-None-Match", ()))
+            if if_none_match(validators, etag):
+                return reply(request, b"", headers, etag)
+            response = web.StreamResponse(headers={**headers, "ETag": etag})
+            await response.prepare(request)
+            if request.method != "HEAD":  # aiohttp would send what is written
+                async for chunk in self._chunks(listing, kind, code):
+                    await response.write(chunk)
+            await response.write_eof()
+            return response
+        finally:
+            if listing.public is not None:
+                await asyncio.to_thread(listing.public.handle.close)
+
+    async def _chunks(self, listing: Listing, kind: str, code: Coding) -> AsyncIterator[bytes]:
+        chunks = write_root(self._names(listing), kind)
+        packed = _gzipped(chunks) if code == "gzip" else chunks
+        while (chunk := await asyncio.to_thread(next, packed, None)) is not None:
+            yield chunk
+
+    def _names(self, listing: Listing) -> Iterator[NormalizedName]:
+        yield from sorted(listing.private)
+        if listing.public is not None:
+            for name in _lines(listing.public.handle):
+                if self._repository.shows(name, listing.private):
+                    yield name
+
+
+def _lines(handle: BinaryIO) -> Iterator[NormalizedName]:
+    rest = b""
+    while chunk := handle.read(LINES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield NormalizedName(line.decode())
+
+
+def _gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    for chunk in chunks:
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
+
+
+def _listing_etag(listing: Listing, kind: str, code: Coding) -> str:
+    parts = [kind, code, listing.public.sha256 if listing.public else "", *sorted(listing.private)]
+    return f'"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"'

@@ -1,0 +1,149 @@
+"""What a request's target asks for, by its path alone: pure.
+
+Our own table and not aiohttp's router, which answers `//simple/` with 404 and hands out `%2F` as a slash: segments
+are split before they are decoded, so that no encoding makes two of one, and empty ones are dropped (rule 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from packaging.utils import NormalizedName
+
+from ..errors import NotFound
+from ..simple.model import METADATA
+from ..simple.names import is_distribution, parse_name
+
+MAX_TARGET = 4096
+"""Characters of a request target that is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The page for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """What the pages for people are made with."""
+
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether this process answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The list of all projects; *at* as in Page."""
+
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where twine and the like post to; the front page's path takes uploads too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A project's page; *at* is its one true path, relative to the path that was asked for, if that is another."""
+
+    name: NormalizedName
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file, or the `.metadata` beside one."""
+
+    path: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A private file by its name alone, as our forerunner linked it (decision 34)."""
+
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Robots:
+    """robots.txt."""
+
+
+Target: TypeAlias = Front | Static | Health | Root | Page | Held | Flat | Upload | Robots
+
+
+def parse_target(target: str, indexes: frozenset[str]) -> tuple[Target, str]:
+    """What *target* (as it stands in the request line) asks for, and its query; raise NotFound for all else.
+
+    Each of *indexes* is also mounted under its own name: `/pypi/simple/` (rule 10, decision 26).
+    """
+    path, _, query = target.partition("?")
+    if not path.startswith("/") or len(target) > MAX_TARGET:
+        raise NotFound("There is nothing at this address.")
+    segments = [_decoded(segment) for segment in path.split("/") if segment]
+    if len(segments) > 1 and segments[0] in indexes and segments[1] in {"simple", "packages"}:
+        segments = segments[1:]
+    return _target(segments, slash=path.endswith("/")), query
+
+
+def _target(segments: list[str], *, slash: bool) -> Target:
+    match segments:
+        case []:
+            return Front()
+        case ["simple"]:
+            return Root() if slash else Root(at="simple/")
+        case ["simple", name]:
+            return _page(name, slash=slash)
+        case ["legacy"]:
+            return Upload()
+        case ["packages", first, second, rest, filename]:
+            return Held(_path(first, second, rest), _filename(filename))
+        case ["packages", filename]:
+            return Flat(_filename(filename))
+        case ["-", "static", filename]:
+            return Static(filename)
+        case ["-", "health"]:
+            return Health()
+        case ["robots.txt"]:
+            return Robots()
+    raise NotFound("There is nothing at this address.")
+
+
+def _page(text: str, *, slash: bool) -> Page:
+    name = parse_name(text)
+    if text == name and slash:
+        return Page(name)
+    # Relative to the last slash of what was asked: made by us, never an echo, and right behind any prefix.
+    return Page(name, at=f"../{name}/" if slash else f"{name}/")
+
+
+def _path(first: str, second: str, rest: str) -> str:
+    hexadecimal = set("0123456789abcdef")
+    if [len(part) for part in (first, second, rest)] != [2, 2, 60] or not set(first + second + rest) <= hexadecimal:
+        raise NotFound("There is no file at this address.")
+    return f"{first}/{second}/{rest}"
+
+
+def _filename(text: str) -> str:
+    if not is_distribution(text.removesuffix(METADATA)):
+        raise NotFound("That is not the name of a distribution file.")
+    return text
+
+
+def _decoded(segment: str) -> str:
+    """Decoded once; `+` is a plus and never a space (rule 6)."""
+    try:
+        text = unquote_to_bytes(segment).decode("ascii")
+    except UnicodeDecodeError:
+        raise NotFound("There is nothing at this address.") from None
+    if "/" in text or "\\" in text or not text.isprintable():
+        raise NotFound("There is nothing at this address.")
+    return text
