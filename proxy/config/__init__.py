@@ -1,0 +1,31 @@
+"""TOML, environment and flags become one frozen Settings, or every problem at once with the place it stands at.
+
+`tables` says which settings there are, `values` how one is written, `sources` where they come from, `lines` on
+which line of a TOML file, and `show` prints them back.
+"""
+
+from __future__ import annotations
+
+from .sources import ConfigError, Configuration, Flags, load
+from .tables import Auth, Cache, Index, Private, Server, Settings, Storage, Upload
+from .values import Listen, MirrorURL, Network, Seconds, Size
+
+__all__ = [
+    "Auth",
+    "Cache",
+    "ConfigError",
+    "Configuration",
+    "Flags",
+    "Index",
+    "Listen",
+    "MirrorURL",
+    "Network",
+    "Private",
+    "Seconds",
+    "Server",
+    "Settings",
+    "Size",
+    "Storage",
+    "Upload",
+    "load",
+]
