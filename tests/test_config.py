@@ -1,0 +1,492 @@
+"""proxy.config: what is accepted, who wins, and that each refusal names its place and the way out."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from packaging.utils import NormalizedName
+from pydantic import ValidationError
+
+from proxy.config import ConfigError, Configuration, Flags, Listen, MirrorURL, Seconds, Settings, Size, load
+from proxy.config.lines import key_lines
+from proxy.config.show import show
+from proxy.config.sources import Place
+from proxy.config.values import covers, read_pattern
+from proxy.policy import Policy
+from proxy.upstream.presets import DEFAULT, PRESETS
+
+HOME = {"HOME": "/home/wang"}
+
+
+def read(folder: Path, text: str, environment: dict[str, str] | None = None, **flags: Any) -> Configuration:
+    file = folder / "yizhan.toml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, environment=HOME | (environment or {}), flags=Flags(**flags))
+
+
+def problems(folder: Path, text: str, environment: dict[str, str] | None = None, **flags: Any) -> list[str]:
+    """What is wrong, with the file's name alone in place of its path."""
+    with pytest.raises(ConfigError) as caught:
+        read(folder, text, environment, **flags)
+    return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
+
+
+def said(folder: Path, text: str) -> str:
+    (problem,) = problems(folder, text)
+    return problem
+
+
+# Where settings come from
+
+
+def test_without_a_file_everything_has_its_default() -> None:
+    settings = load(None, environment=HOME).settings
+    assert str(settings.server.listen) == "127.0.0.1:8080"
+    assert [mirror.name for mirror in settings.index[0].mirrors] == list(DEFAULT)
+    assert settings.cache.max_size == 50_000_000_000
+    assert settings.index[0].max_page == 64 * 1024 * 1024
+    assert settings.index[0].fresh == 300.0
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = '[server]\nlisten = ":1"\n[cache]\nmax_size = "1 GB"\nmemory = "1 MB"\n'
+    environment = {"YIZHAN_SERVER__LISTEN": ":2", "YIZHAN_CACHE__MAX_SIZE": "2 GB"}
+    configuration = read(tmp_path, file, environment, listen=":3")
+    settings = configuration.settings
+    assert (settings.server.listen.port, settings.cache.max_size, settings.cache.memory) == (3, 2 * 10**9, 10**6)
+    assert configuration.places["server", "listen"] == Place("--listen")
+    assert str(configuration.places["cache", "max_size"]) == "environment: YIZHAN_CACHE__MAX_SIZE"
+    assert str(configuration.places["cache", "memory"]).endswith("yizhan.toml:5")
+
+
+def test_the_environment_writes_lists_numbers_and_truth_values_as_json() -> None:
+    environment = {
+        "YIZHAN_INDEX__MIRRORS": '["nju", "http://127.0.0.1:9/simple"]',
+        "YIZHAN_INDEX__CONNECTIONS": "4",
+        "YIZHAN_SERVER__ACCESS_LOG": "false",
+        "YIZHAN_INDEX__NAME": "null",
+    }
+    settings = load(None, environment=HOME | environment).settings
+    assert [mirror.url for mirror in settings.index[0].mirrors][1] == "http://127.0.0.1:9/simple/"
+    assert (settings.index[0].connections, settings.server.access_log, settings.index[0].name) == (4, False, "null")
+
+
+def test_upstream_flags_replace_the_mirrors_and_network_flags_add(tmp_path: Path) -> None:
+    file = '[[index]]\nmirrors = ["tuna"]\nnetworks = ["10.0.0.0/8"]\n'
+    (index,) = read(
+        tmp_path, file, upstream=("ustc", "http://10.0.0.7/simple/"), allow_network=("fd00::/8",)
+    ).settings.index
+    assert [mirror.name for mirror in index.mirrors] == ["ustc", "10.0.0.7"]
+    assert index.networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+def test_the_data_flag_holds_both_folders() -> None:
+    storage = load(None, environment={}, flags=Flags(data=Path("/srv/yizhan"))).settings.storage
+    assert (storage.state, storage.cache) == (Path("/srv/yizhan/state"), Path("/srv/yizhan/cache"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "state", "cache"),
+    [
+        (HOME, "/home/wang/.local/state/yizhan", "/home/wang/.cache/yizhan"),
+        (HOME | {"XDG_STATE_HOME": "/s", "XDG_CACHE_HOME": "/c"}, "/s/yizhan", "/c/yizhan"),
+        (HOME | {"XDG_STATE_HOME": "relative"}, "/home/wang/.local/state/yizhan", "/home/wang/.cache/yizhan"),
+        (
+            HOME | {"XDG_STATE_HOME": "/s", "STATE_DIRECTORY": "/var/lib/yizhan:/x", "CACHE_DIRECTORY": "/var/cache/y"},
+            "/var/lib/yizhan",
+            "/var/cache/y",
+        ),
+    ],
+)
+def test_folders_are_systemds_else_those_of_xdg(environment: dict[str, str], state: str, cache: str) -> None:
+    settings = load(None, environment=environment).settings
+    assert (settings.storage.state, settings.storage.cache) == (Path(state), Path(cache))
+    assert settings.htpasswd == Path(state) / "htpasswd"
+
+
+def test_without_a_home_the_folders_must_be_written() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, environment={})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["storage.state", "storage.cache"]
+
+
+def test_private_projects_alone_need_an_empty_index_and_nothing_undoes_it_by_accident(tmp_path: Path) -> None:
+    assert read(tmp_path, "index = []").settings.index == ()
+    found = problems(
+        tmp_path, "index = []", {"YIZHAN_INDEX__FRESH": "1 s"}, upstream=("tuna",), allow_network=("10.0.0.0/8",)
+    )
+    assert [line.split(": there is no index to set this for")[0] for line in found] == [
+        "environment: YIZHAN_INDEX__FRESH",
+        "--upstream",
+        "--allow-network",
+    ]
+
+
+# What is wrong, and where
+
+
+def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    file = """listen = ":1"
+[server]
+grase = "1 s"
+keepalive = 5
+access_log = "yes"
+log_level = "inf"
+[cahce]
+max_size = "1 GB"
+[[index]]
+mirrors = [
+  "tuma",
+]
+connections = true
+[private]
+reserved = ["acme_*"]
+"""
+    environment = {"YIZHAN_SERVER__LISTN": ":1", "YIZHAN_UPLOAD__MAX_MEMBERS": "many"}
+    assert problems(tmp_path, file, environment, listen="nowhere") == [
+        "yizhan.toml:1: listen: there is no such setting; it belongs under [server]",
+        "yizhan.toml:3: server.grase: there is no such setting; did you mean 'grace'?",
+        "yizhan.toml:4: server.keepalive: should be a number and ms, s, min, h or d in quotes, as in '5 min'",
+        "yizhan.toml:5: server.access_log: should be true or false",
+        "yizhan.toml:6: server.log_level: should be 'debug', 'info', 'warning' or 'error'; did you mean 'info'?",
+        "yizhan.toml:7: cahce: there is no such section; did you mean 'cache'?",
+        "yizhan.toml:10: index.mirrors: 'tuma' is no URL, and none of the known mirrors "
+        "tuna, aliyun, ustc, bfsu, tencent, huawei, nju; did you mean 'tuna'?",
+        "yizhan.toml:13: index.connections: should be a whole number",
+        "yizhan.toml:15: private.reserved: 'acme_*' should be a project's name, or a name followed by -* and nothing "
+        "else; did you mean 'acme-*', which covers acme and acme-...?",
+        "environment: YIZHAN_SERVER__LISTN: there is no such setting; did you mean 'YIZHAN_SERVER__LISTEN'?",
+        "--listen: should be host:port, as in '127.0.0.1:8080', '[::1]:8080', or ':8080' for every interface",
+        "environment: YIZHAN_UPLOAD__MAX_MEMBERS: should be a whole number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[server]\nlisten = \n", "yizhan.toml:2: is no TOML: Invalid value"),
+        ('[server]\n\nlisten = "x', "yizhan.toml:3: is no TOML: Unterminated string"),
+        ("a = 1\na = 2", "yizhan.toml:2: is no TOML: Cannot overwrite a value"),
+        ("x = " + "[" * 100_000, "yizhan.toml:1: brackets are nested too deeply"),
+    ],
+)
+def test_a_syntax_error_names_its_line(tmp_path: Path, text: str, says: str) -> None:
+    assert said(tmp_path, text) == says
+
+
+def test_a_file_that_cannot_be_read_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"[server]\n# caf\xe9\n")
+    for name, says in (
+        ("latin.toml", ":2: a byte that is not UTF-8; save the file as UTF-8"),
+        ("absent.toml", ": cannot be read: No such file or directory"),
+        (".", ": cannot be read: Is a directory"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / name}{says}")):
+            load(tmp_path / name, environment=HOME)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "dos.toml").write_bytes(b'\xef\xbb\xbf[server]\r\n\r\nlisten = "x"\r\n')
+    with pytest.raises(ConfigError, match=r"dos\.toml:3: server\.listen"):
+        load(tmp_path / "dos.toml", environment=HOME)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[index]\nname = 'x'", "1: index: should stand under [[index]], with two brackets"),
+        ("[[index]]\n[[index]]\n", "2: index: this version stands before one index; take this one out"),
+        ("server = 1", "1: server: should be a table"),
+        ("[server]\nlog_format = 1", "2: server.log_format: should be 'text' or 'json'"),
+        ("[private]\nreserved = 'acme'", '2: private.reserved: should be a list, as in ["one", "two"]'),
+        ("[private]\nreserved = [1]", "2: private.reserved: should be text in quotes"),
+        ("[upload]\nmax_members = 0", "2: upload.max_members: should be more than 0"),
+        ("[private]\nmax_size = '1 GB'", "2: private.max_size: there is no such setting; it belongs under [cache] or [upload]"),
+        ("[cache]\nconnections = 1", "2: cache.connections: there is no such setting; it belongs under [[index]]"),
+        ("[server]\nx = {a = 1}", "2: server.x: there is no such section"),
+        ("[storage]\nstate = 'here'", "2: storage.state: 'here' should be an absolute path"),
+        ("[[index]]\nmirrors = []", "2: index.mirrors: should name at least one mirror; for private projects alone write index = []"),
+        ("[[index]]\nmirrors = ['tuna', 'ustc', 'tuna']", "2: index.mirrors: names 'tuna' twice"),
+        ("[[index]]\nname = 'simple'", "2: index.name: 'simple' is taken: the server's own pages stand under /simple/"),
+        ("[[index]]\nconnect_timeout = '0 s'", "2: index.connect_timeout: should be more than 0"),
+    ],
+)  # fmt: skip
+def test_wrong_values_are_told_plainly(tmp_path: Path, text: str, says: str) -> None:
+    assert said(tmp_path, text) == f"yizhan.toml:{says}"
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for section, key, value in (
+        ("[[index]]", "mirrors", '["https://wang:hunter2@mirror.example.cn/simple/"]'),
+        ("[[index]]", "proxy", '"http://wang:hunter2@proxy.example.cn:3128"'),
+        ("[server]", "public_url", '"https://wang:hunter2@pypi.example.cn/"'),
+    ):
+        problem = said(tmp_path, f"{section}\n{key} = {value}")
+        assert "should hold no user name or password" in problem
+        assert "hunter2" not in problem
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.one_of(st.binary(max_size=200), st.text(alphabet="[]{}=\"'\n#.a1 \\", max_size=60).map(str.encode)))
+def test_any_file_gives_settings_or_problems_that_name_it(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "any.toml"
+    file.write_bytes(data)
+    try:
+        configuration = load(file, environment=HOME)
+    except ConfigError as error:
+        assert error.problems
+        assert all(problem.startswith(str(file)) and "\n" not in problem for problem in error.problems)
+    else:
+        assert isinstance(configuration.settings, Settings)
+
+
+# How values are written
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("250 ms", 0.25), ("20s", 20), ("5 min", 300), ("1.5 h", 5400), ("1 d", 86400), ("0 s", 0)]
+)
+def test_durations_have_units(text: str, seconds: float) -> None:
+    assert Seconds.read(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [5, 5.0, "5", "five s", "-1 s", "1 fortnight", "1e3 s", "٣ s", "5 min 3 s", "400 d", None]
+)
+def test_other_durations_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="should be"):
+        Seconds.read(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("50 GB", 50 * 10**9), ("64 MiB", 2**26), ("1.5 KB", 1500), ("2TB", 2 * 10**12), ("7 B", 7)]
+)
+def test_gb_is_decimal_and_gib_binary(text: str, size: int) -> None:
+    assert Size.read(text) == size
+
+
+@pytest.mark.parametrize("value", [50, "50", "50 G", "50 gb", "-1 B", "999999999 TB", True])
+def test_other_sizes_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="should be"):
+        Size.read(value)
+
+
+@given(st.integers(0, 2**60))
+def test_a_size_is_written_as_it_is_read(size: int) -> None:
+    assert Size.read(str(Size(size))) == size
+
+
+@given(st.integers(0, 366 * 86400 * 1000))
+def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
+    assert Seconds.read(str(Seconds(milliseconds / 1000))) == milliseconds / 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "loopback"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1", 8080, True),
+        ("127.9.9.9:1", "127.9.9.9", 1, True),
+        ("[::1]:8080", "::1", 8080, True),
+        ("localhost:0", "localhost", 0, True),
+        (":8080", "", 8080, False),
+        ("0.0.0.0:80", "0.0.0.0", 80, False),
+        ("PyPI.example.cn:443", "pypi.example.cn", 443, False),
+    ],
+)
+def test_where_to_listen(text: str, host: str, port: int, loopback: bool) -> None:
+    listen = Listen.read(text)
+    assert (listen.host, listen.port, listen.loopback) == (host, port, loopback)
+    assert Listen.read(str(listen)) == listen
+
+
+@pytest.mark.parametrize(
+    "text", ["8080", "::1:8080", "[::1]", "256.1.1.1:80", "1.2.3:80", "a b:80", "x:65536", "x:-1", "*:80", "[x]:80"]
+)
+def test_other_addresses_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="should|plain host name"):
+        Listen.read(text)
+
+
+def test_a_mirror_is_a_known_name_or_a_url_with_a_slash_at_its_end() -> None:
+    assert MirrorURL.read("tuna") == MirrorURL("tuna", PRESETS[0].url)
+    assert MirrorURL.read("tuna").preset
+    mirror = MirrorURL.read("HTTP://Mirror.Example.CN:8081/pypi/simple")
+    assert mirror == MirrorURL("mirror.example.cn:8081/pypi", "http://mirror.example.cn:8081/pypi/simple/")
+    assert not mirror.preset
+    # A machine on the LAN may bear a preset's name.
+    assert not MirrorURL.read("http://tuna/simple/").preset
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ftp://x/", "https://", "https://x/?a=b", "https://x/#top", "https://x:99999/", "https://x/a b", "http://[::1/", "https://例/"],
+)  # fmt: skip
+def test_other_urls_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="should be a URL"):
+        MirrorURL.read(text)
+
+
+def test_every_preset_is_a_url_that_a_configuration_could_hold() -> None:
+    assert {preset.name for preset in PRESETS} >= set(DEFAULT)
+    assert all(MirrorURL.read(preset.url).url == preset.url for preset in PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"), [("Acme", "acme"), ("Acme-*", "acme-*"), ("acme.SDK_x", "acme-sdk-x"), ("a-b-*", "a-b-*")]
+)
+def test_patterns_are_normalised(text: str, pattern: str) -> None:
+    assert read_pattern(text) == pattern
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "-*", "acme*", "acme_*", "acme.*", "a*b", "*-acme", "acme--*", "acm?", "[ab]", "", "a b", "K-*"]
+)
+def test_other_patterns_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="project|reserve"):
+        read_pattern(text)
+
+
+_names = st.from_regex(r"[a-c]{1,2}(-[a-c]){0,2}", fullmatch=True).map(NormalizedName)
+
+
+@given(name=_names, stem=_names, prefix=st.booleans())
+def test_what_is_reserved_means_here_what_it_means_to_the_policy(
+    name: NormalizedName, stem: NormalizedName, prefix: bool
+) -> None:
+    pattern = read_pattern(f"{stem}-*" if prefix else stem)
+    assert covers(pattern, name) == Policy(reserved=(pattern,)).is_reserved(name)
+
+
+def test_a_name_cannot_be_reserved_and_overlaid(tmp_path: Path) -> None:
+    text = '[private]\nreserved = ["acme-*"]\noverlay = ["other", "Acme.SDK"]\n'
+    assert said(tmp_path, text) == (
+        "yizhan.toml:3: private.overlay: 'acme-sdk' is reserved too, by 'acme-*': "
+        "a name is answered from here alone or from both"
+    )
+
+
+@pytest.mark.parametrize("network", ["169.254.0.0/16", "169.254.169.254/32", "fe80::/10"])
+def test_link_local_addresses_cannot_be_allowed(tmp_path: Path, network: str) -> None:
+    assert "never dialled" in said(tmp_path, f'[[index]]\nnetworks = ["{network}"]')
+    assert problems(tmp_path, "", allow_network=(network,)) == [
+        f"--allow-network: {network!r} is link-local, and such addresses are never dialled"
+    ]
+
+
+def test_networks_and_hosts_are_plain(tmp_path: Path) -> None:
+    assert "did you mean '10.0.0.0/8'?" in said(tmp_path, '[[index]]\nnetworks = ["10.1.2.3/8"]')
+    for host in ("https://x.cn", "x.cn:80", "x.cn/a", "*.x.cn", "-x.cn", "", "x..cn"):
+        assert "is no plain host name" in said(tmp_path, f'[[index]]\nhosts = ["{host}"]')
+
+
+def test_settings_never_change() -> None:
+    settings = load(None, environment=HOME).settings
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.server.access_log = False  # type: ignore[misc] -- the point of the test
+
+
+# Lines
+
+
+def test_lines_are_found_behind_whatever_toml_allows() -> None:
+    text = '''# [server]
+title = """
+[server]
+listen = "no" # \\"""
+""" # ]
+"a.b"."c=d" = 1
+[ server ] # x
+listen = "a # ] = [" # [
+list = [ # [
+  "]", # ]
+  { x = [1] },
+]
+x.y = \'\'\'
+z = 1\'\'\'\'
+[[index]]
+name = "x"
+[index.inner]
+a = 1
+[[index]]
+[[index.more]]
+b = { c = 1 }
+'''
+    tomllib.loads(text)
+    assert key_lines(text) == {
+        ("title",): 2,
+        ("a.b", "c=d"): 6,
+        ("server",): 7,
+        ("server", "listen"): 8,
+        ("server", "list"): 9,
+        ("server", "x", "y"): 13,
+        ("index",): 15,
+        ("index", 0): 15,
+        ("index", 0, "name"): 16,
+        ("index", 0, "inner"): 17,
+        ("index", 0, "inner", "a"): 18,
+        ("index", 1): 19,
+        ("index", 1, "more"): 20,
+        ("index", 1, "more", 0): 20,
+        ("index", 1, "more", 0, "b"): 21,
+    }
+
+
+_words = st.text(alphabet="ab#[]{}='\"\\ ", max_size=8)
+_literals = st.text(alphabet='ab#[]{}=" \n\\', max_size=8)
+_values = st.one_of(
+    _words.map(json.dumps),
+    _literals.filter(lambda text: "\n" not in text).map("'{}'".format),
+    _words.map(lambda text: f'"""\n{json.dumps(text)[1:-1]}\n"""'),
+    _literals.map("'''{}'''".format),
+    st.lists(_words.map(json.dumps), max_size=3).map(lambda items: "[ # ]\n" + "".join(f"{x}, # [\n" for x in items) + "]"),
+    st.integers().map(str),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(_values, st.sampled_from(["", " # [x]", "\n", "\n# a = '\n"])), max_size=8))
+def test_a_key_is_found_on_its_line_whatever_stands_before_it(rows: list[tuple[str, str]]) -> None:
+    text, expected = "", {}
+    for number, (value, after) in enumerate(rows):
+        expected[(f"key{number}",)] = text.count("\n") + 1
+        text += f"key{number} = {value}{after}\n"
+    assert set(tomllib.loads(text)) == {key for (key,) in expected}
+    assert key_lines(text) == expected
+
+
+# Shown again
+
+
+def test_what_is_shown_is_a_file_that_gives_the_same_settings(tmp_path: Path) -> None:
+    text = """
+[server]
+listen = "[::1]:80"
+trusted_proxies = ["10.0.0.0/8"]
+[[index]]
+mirrors = ["tuna", "http://tuna/simple"]
+fresh = "90 s"
+[private]
+reserved = ["acme-*"]
+"""
+    configuration = read(tmp_path, text, upstream=("nju",))
+    lines = list(show(configuration))
+    (tmp_path / "again.toml").write_text("\n".join(lines), encoding="utf-8")
+    assert load(tmp_path / "again.toml", environment={}).settings == configuration.settings
+    assert f'listen = "[::1]:80"  # {tmp_path}/yizhan.toml:3' in lines
+    assert 'mirrors = ["nju"]  # --upstream' in lines
+    assert 'grace = "20 s"  # default' in lines
+    assert 'state = "/home/wang/.local/state/yizhan"  # $HOME' in lines
+
+
+def test_private_projects_alone_are_shown_as_such(tmp_path: Path) -> None:
+    configuration = read(tmp_path, "index = []")
+    (tmp_path / "again.toml").write_text("\n".join(show(configuration)), encoding="utf-8")
+    assert load(tmp_path / "again.toml", environment={}).settings == configuration.settings
