@@ -1,8 +1,7 @@
 """What clients see: private projects in front of an index.
 
 The one rule: a file is served only if it stands on the page that the policy makes for its project now.  No page, no
-file.  Pages, files, `.metadata`, HEAD, Range and uploads all go through here, so that precedence cannot hold for one
-of them and be forgotten for another.
+file.  All routes go through here, so that precedence cannot hold for one and be forgotten for another.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,11 +22,8 @@ from .simple.model import METADATA, File, Project, merge
 from .simple.names import projects_of, versions_of
 from .storage import Blob, Cache, Names, Pins, PrivateFiles
 
-RECHECK = 10.0
-"""Seconds: a page that lacks a file somebody asks for is fetched again, but no more often than this."""
-
-MERGED = 200
-"""Pages made of more than one source that are kept in memory."""
+RECHECK = 10.0  # seconds: a page that lacks a file somebody asks for is fetched again, but no more often than this
+MERGED = 200  # pages made of more than one source that are kept in memory
 
 
 class Upstream(Protocol):
@@ -36,9 +32,8 @@ class Upstream(Protocol):
     async def project(self, name: PublicName, *, max_age: float | None = None) -> Project:
         """The page of *name*; NotFound where the index says so, UpstreamDown where it cannot be known.
 
-        With *max_age* (seconds) any page that young will do, however stale, and an older one will not.
+        With *max_age* (seconds) any page that young will do, and an older one will not.
         """
-        ...
 
 
 class Listing(NamedTuple):
@@ -151,18 +146,17 @@ class Repository:
 
     async def upload(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
         """Take over *body* as a private file of *name*, and claim the name if this is its first."""
-        if self._policy.must_ask(name, await self._names.claimed()):
-            await self._refuse_if_public(name)
+        claims = await self._names.claimed()
+        public = self._policy.route(name, claims).public
+        if self._upstream is not None and public is not None and self._policy.must_ask(name, claims):
+            await self._refuse_if_public(self._upstream, public)
         await self._store.add(name, file, body, metadata)
 
-    async def _refuse_if_public(self, name: NormalizedName) -> None:
+    async def _refuse_if_public(self, upstream: Upstream, name: PublicName) -> None:
         """The one question that leaves the house about a name that may become private (decisions 3 and 4)."""
-        public = self._policy.route(name, await self._names.claimed()).public
-        if self._upstream is None or public is None:
-            return
         allow = f'An operator allows it with private.reserved = ["{name}"] or private.claim = "allow".'
         try:
-            await self._upstream.project(public, max_age=RECHECK)
+            await upstream.project(name, max_age=RECHECK)
         except NotFound:
             return
         except UpstreamDown:
@@ -188,23 +182,17 @@ class Repository:
     async def _theirs(
         self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None, *, alone: bool
     ) -> Project | None:
+        if self._upstream is None and not route.local:
+            raise NotFound(f"There is no project {name} here.")
         if route.public is None or self._upstream is None:
-            if not route.local:
-                raise NotFound(f"There is no project {name} here.")
             return None
-        try:
+        with suppress(NotFound) if not alone or name in claims else nullcontext():
             return await self._upstream.project(route.public, max_age=max_age)
-        except NotFound:
-            if alone and name not in claims:
-                raise
-            return None
+        return None
 
     def _merge(self, name: NormalizedName, local: tuple[File, ...], theirs: Project | None, claims: Claims) -> Project:
-        ours = Project(
-            name=name,
-            files={file.filename: file for file in sorted(local, key=lambda file: file.filename)},
-            versions=versions_of(name, (file.filename for file in local)),
-        )
+        files = {file.filename: file for file in sorted(local, key=lambda file: file.filename)}
+        ours = Project(name=name, files=files, versions=versions_of(name, files))
         if theirs is None:
             return ours
         hidden = [file.filename for file in theirs.files.values() if not self._policy.admits(file, claims)]

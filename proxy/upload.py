@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import msgspec
 from packaging.metadata import parse_email
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -23,7 +23,7 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from .errors import BadUpload, NotFound, OutOfUse
 from .simple.model import METADATA, File
@@ -43,7 +43,12 @@ MAX_HEADERS = 20_000
 MAX_FIELDS = 200
 """Different headers in it: the reader looks through all lines once for each."""
 
+MAX_VERSIONS = 500
+"""Characters of a Version or a Requires-Python."""
+
 _FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*\Z")
+_LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
+"""A line as the email parser takes it: a lone CR ends one too."""
 _SHOWN = 80
 """Characters of what came that an answer repeats."""
 
@@ -202,31 +207,37 @@ def _read_metadata(metadata: bytes) -> tuple[_Release, str | None]:
     if "name" not in raw or "version" not in raw:
         raise BadUpload("The file's metadata must say Name and Version once.")
     release = _Release(_name(raw["name"], "file's metadata"), _version(raw["version"], "file's metadata"))
-    requires_python = raw.get("requires_python", "").strip() or None
+    requires_python = " ".join(raw.get("requires_python", "").split()) or None
     try:
-        SpecifierSet(requires_python or "")
-    except InvalidSpecifier:
+        SpecifierSet(_short(requires_python or ""))
+    except ValueError:
         raise BadUpload("The file's Requires-Python is not a version specifier (PEP 440).") from None
     for requirement in raw.get("requires_dist", []):
         try:
             Requirement(requirement)
-        except InvalidRequirement:
+        # Not only InvalidRequirement: a thousand brackets are too deep, and a thousand digits too long for an int.
+        except (ValueError, RecursionError):
             raise BadUpload(f"Requires-Dist: {_shown(requirement)} is not a requirement (PEP 508).") from None
     return release, requires_python
 
 
 def _bound_headers(metadata: bytes) -> None:
     """Raise BadUpload where reading the headers of *metadata* would take long."""
-    count, names = 0, set[bytes]()
-    start = 0
-    while (end := metadata.find(b"\n", start)) > start and metadata[start:end].strip():
-        line = metadata[start:end]
-        start = end + 1
-        count += 1
-        if not line[:1].isspace():
-            names.add(line.partition(b":")[0].lower())
+    names = set[bytes]()
+    for count, line in enumerate(_LINE.finditer(metadata), 1):
+        if not line[1]:
+            return
+        if not line[1][:1].isspace():
+            names.add(line[1].partition(b":")[0].lower())
         if count > MAX_HEADERS or len(names) > MAX_FIELDS:
             raise BadUpload("The file's metadata has too many headers.")
+
+
+def _short(text: str) -> str:
+    """*text*; raise ValueError where it is longer than any version or specifier: it would stand on every page."""
+    if len(text) > MAX_VERSIONS:
+        raise ValueError(text)
+    return text
 
 
 def _name(text: str, where: str) -> NormalizedName:
@@ -238,8 +249,8 @@ def _name(text: str, where: str) -> NormalizedName:
 
 def _version(text: str, where: str) -> Version:
     try:
-        return Version(text)
-    except InvalidVersion:
+        return Version(_short(text))
+    except ValueError:
         raise BadUpload(f"The {where} says {_shown(text)}, which is not a version (PEP 440).") from None
 
 

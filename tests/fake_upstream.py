@@ -13,7 +13,7 @@ from proxy.download import Transfer
 from proxy.errors import MirrorFailed, NotFound, UpstreamDown
 from proxy.policy import PublicName
 from proxy.simple.model import File, Project
-from proxy.simple.names import projects_of
+from proxy.simple.names import projects_of, versions_of
 
 from .make import file
 
@@ -33,8 +33,9 @@ class FakeUpstream:
         rivals = tuple(rival for rival in projects_of(filename) if rival != key)
         listed = file(filename, body, origin="pypi", url=f"https://mirror.example/{filename}", rivals=rivals)
         page = self.pages.get(key, Project(name=key))
+        files = {**page.files, filename: listed}
         self.pages[key] = Project(
-            name=key, files={**page.files, filename: listed}, rivals=page.rivals | frozenset(rivals)
+            name=key, files=files, versions=versions_of(key, files), rivals=page.rivals | frozenset(rivals)
         )
         return listed
 

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -61,7 +60,7 @@ class MemoryPages:
 class MemoryStore:
     """PrivateFiles, Names and Pins that forget with the process."""
 
-    def __init__(self, *, now: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._claimed: frozenset[NormalizedName] = frozenset()
         self._files: dict[str, tuple[NormalizedName, File, bytes, bytes | None]] = {}

@@ -196,7 +196,7 @@ async def test_a_file_without_hash_and_size_cannot_be_had(tmp_path: Path) -> Non
 
 
 async def test_a_file_without_a_hash_is_not_patched_together_from_two_lines(tmp_path: Path) -> None:
-    half = Line(BODY[:HOLD // 2], ends="breaks", total=len(BODY))
+    half = Line(BODY[: HOLD // 2], ends="breaks", total=len(BODY))
     house = House(tmp_path, half, Line(BODY, total=len(BODY)))
     assert await house.read(listed(hashes={})) == BODY
     assert [offset for _, offset, _ in house.sources.opened] == [0, 0]

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -205,6 +206,9 @@ def test_only_http_and_https_urls_with_a_host_are_links(link: str) -> None:
         "https://files.example:0/",
         "https://files.example:99999/",
         "https://files.example:22/",
+        "https://files.example:+443/",
+        "https://files.example:4_43/",
+        "https://[v1.files]/",
         "https://[::1/",
         "https://[fe80::1%25lo]/",
         "https://[2402:f000:1:400::2%25lo]/",
@@ -265,10 +269,11 @@ def test_a_configured_mirror_may_be_named_by_its_address() -> None:
 
 @given(st.text(max_size=60) | st.from_regex(r"(https?|ftp):/{0,3}[a-z0-9@:\\\[\].%/#?-]{0,40}", fullmatch=True))
 def test_any_text_is_judged_or_refused_in_a_sentence(text: str) -> None:
-    guard = Guard(hosts=["files.example"])
+    guard = Guard()
     with contextlib.suppress(MirrorFailed):
         guard.check(text)
-        assert URL(text, encoded=True).host in ("files.example", "FILES.EXAMPLE")
+        # Whoever else reads it reads the same.
+        assert URL(text, encoded=True).host == urlsplit(text).hostname == origin_of(text).host
 
 
 # Real sockets
@@ -428,7 +433,7 @@ async def test_of_a_name_s_addresses_only_the_public_ones_are_dialled() -> None:
         async with open_mirror(up, guard, resolver=names) as mirror:
             with pytest.raises(MirrorFailed, match=r"one, at mixed\.example, could not be reached"):
                 await fetch(mirror, "https://mixed.example/a.whl")
-        assert guard.dialled == ("1.1.1.1",)
+        assert set(guard.dialled) == {"1.1.1.1"}
 
 
 async def test_a_name_that_changes_its_mind_gains_nothing(victim: Victim) -> None:

@@ -172,7 +172,9 @@ async def test_a_file_whose_page_cannot_be_had_is_unknown_and_not_absent(house: 
         await house.repository.find(listed.path, listed.filename)
 
 
-@pytest.mark.parametrize("filename", ["acme_sdk-1.0-1.tar.gz", "acme-sdk-1.0-1.tar.gz", "acme_sdk-1.0-1.tar.gz.metadata"])
+@pytest.mark.parametrize(
+    "filename", ["acme_sdk-1.0-1.tar.gz", "acme-sdk-1.0-1.tar.gz", "acme_sdk-1.0-1.tar.gz.metadata"]
+)
 async def test_where_one_reading_of_a_filename_is_private_the_index_hears_of_none(
     tmp_path: Path, filename: str
 ) -> None:
@@ -207,7 +209,9 @@ async def test_the_first_upload_of_a_new_name_asks_once_and_never_again(house: H
     assert house.upstream.asked == ["acme-sdk"]
 
 
-@pytest.mark.parametrize("policy", [Policy(claim="allow"), Policy(reserved=("numpy",)), Policy(overlay=frozenset({NUMPY}))])
+@pytest.mark.parametrize(
+    "policy", [Policy(claim="allow"), Policy(reserved=("numpy",)), Policy(overlay=frozenset({NUMPY}))]
+)
 async def test_an_operators_word_lets_a_public_name_be_uploaded(tmp_path: Path, policy: Policy) -> None:
     house = House(tmp_path, policy)
     house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")

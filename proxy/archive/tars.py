@@ -37,13 +37,13 @@ def read_tar(handle: BinaryIO, filename: str, meter: Meter) -> bytes:
         name, version = parse_sdist_filename(filename)
     except InvalidSdistFilename:
         raise BadUpload("The filename is not one that a source distribution can have.") from None
-    # The raw reader must be closed only by us: closing a BufferedReader would close the handle's owner's file.
     stream = io.BufferedReader(_Inflating(handle, meter), CHUNK)
-    top, found = "", None
+    top, found = None, None
     for path, content in _files(stream, meter):
         first = path.partition("/")[0]
-        top = top or first
-        if first != top or not is_named(top, name, version):
+        if top is None and is_named(first, name, version):
+            top = first
+        if first != top:
             raise BadUpload("The source distribution must hold one folder, named as the archive is.")
         if path == f"{top}/{PKG_INFO}":
             if found is not None:

@@ -137,6 +137,7 @@ class _Draft:
     def compute_folders(self, environment: Mapping[str, str]) -> None:
         """systemd's folders, else those of the XDG Base Directory Specification."""
         home = environment.get("HOME", "")
+        self._data.setdefault("storage", {})  # so that a folder still missing is told by its own name
         for key, given, xdg, below in (
             ("state", "STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state"),
             ("cache", "CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache"),

@@ -22,6 +22,9 @@ USER = web.RequestKey("user", str)
 CLIENT = web.RequestKey("client", str)
 """Set it to the client's address where a trusted proxy told it; the peer's is shown otherwise."""
 
+SENT = web.ResponseKey("sent", int)
+"""Bytes that went to the socket past aiohttp, which counts only its own."""
+
 access = logging.getLogger("yizhan.access")
 """Where the lines of requests go: give it to aiohttp as `access_log`."""
 
@@ -84,7 +87,7 @@ class AccessLogger(AbstractAccessLogger):
             # The target's path alone: a query may hold a token, and `GET http://user:password@host/` is a target too.
             path=request.rel_url.raw_path,
             status=response.status,
-            size=response.body_length,
+            size=response.body_length + response.get(SENT, 0),
             seconds=time,
             agent=request.headers.get("User-Agent", "-"),
         )
@@ -106,7 +109,7 @@ def log_request(
     seconds: float,
     agent: str,
 ) -> None:
-    """Write the line of one request; *size* is the body's bytes as sent, *path* has no query."""
+    """Write the line of one request; *size* is all bytes sent, of head and body, *path* has no query."""
     fields = {
         "client": client,
         "user": user,

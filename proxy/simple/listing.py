@@ -108,6 +108,7 @@ class Listing:
             versions=_versions(versions) or versions_of(self._name, self._files),
             status=None if status in ("", "active") else status,
             status_reason=one_line(reason) or None if isinstance(reason, str) else None,
+            rivals=frozenset(rival for file in self._files.values() for rival in file.rivals),
         )
 
     def _rivals(self, filename: str) -> tuple[NormalizedName, ...] | None:

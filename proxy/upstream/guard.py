@@ -51,6 +51,7 @@ _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
 
 _PLAIN = re.compile(r"[!-\[\]-~]+\Z")
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(:\d{0,5})?\Z")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\Z")
 _ENDS_IN_NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\Z")
 
@@ -81,10 +82,12 @@ def origin_of(url: str) -> Origin:
         raise MirrorFailed("A link that is no URL is not followed.") from None
     if scheme not in ("http", "https"):
         raise MirrorFailed("A link to something else than http or https is not followed.")
-    if parsed.user is not None or parsed.password is not None or "@" in parsed.raw_authority:
-        raise MirrorFailed("A link with a user name or a password is not followed.")
     if not host or not port:
-        raise MirrorFailed("A link without a host is not followed.")
+        raise MirrorFailed("A link without a host or with an odd port is not followed.")
+    if "@" in parsed.raw_authority:
+        raise MirrorFailed("A link with a user name or a password is not followed.")
+    if not _AUTHORITY.match(parsed.raw_authority):
+        raise MirrorFailed("A link to a host or port in an odd spelling is not followed.")
     return Origin(scheme, host.lower(), port)
 
 
@@ -160,12 +163,9 @@ def _literal(host: str) -> Address | None:
     """
     if ":" in host or _ENDS_IN_NUMBER.match(host.rstrip(".")):
         try:
-            address = ip_address(host)
+            return ip_address(host)
         except ValueError:
             raise MirrorFailed("A link to an address in an odd spelling is not followed.") from None
-        if isinstance(address, IPv6Address) and address.scope_id is not None:
-            raise MirrorFailed("A link to an address of one interface is not followed.")
-        return address
     if not _HOST.match(host):
         raise MirrorFailed("A link to a host whose name is not plain is not followed.")
     return None

@@ -78,7 +78,8 @@ class RememberedPages:
         self._clock = clock
         self._held: OrderedDict[PublicName, Remembered] = OrderedDict()
         self._cost = 0
-        self._refreshing: dict[PublicName, asyncio.Task[ProxyError | None]] = {}
+        self._loading: dict[PublicName, asyncio.Task[Remembered | None]] = {}
+        self._refreshing: dict[PublicName, asyncio.Task[Remembered | ProxyError]] = {}
 
     async def project(self, name: PublicName, *, max_age: float | None = None) -> Project:
         """The page of *name*; raise NotFound where all mirrors say so, UpstreamDown where that is not known.
@@ -89,18 +90,19 @@ class RememberedPages:
         if known is not None and self._holds(known, max_age):
             return _project(name, known)
         # An old page is an answer; an old 404 is none: a name may have come into being since.
-        stale = max_age is None and known is not None and known.project is not None
-        if stale and known is not None and known.retry_at > self._clock():
-            return _project(name, known)
-        trouble = await self._refreshed(name, self._times.soft if stale else self._times.hard)
-        known = self._held.get(name, known)
-        if known is not None and (stale or self._holds(known, max_age)):
-            return _project(name, known)
-        raise trouble or UpstreamDown(f"No mirror answered for {name} within {self._times.hard:g} seconds.")
+        stale = known if max_age is None and known is not None and known.project is not None else None
+        if stale is not None and stale.retry_at > self._clock():
+            return _project(name, stale)
+        found = await self._refreshed(name, known, self._times.hard if stale is None else self._times.soft)
+        if isinstance(found, Remembered):
+            return _project(name, found)  # asked for now: an answer, however short pages hold
+        if stale is not None:
+            return _project(name, self._held.get(name, stale))
+        raise found or UpstreamDown(f"No mirror answered for {name} within {self._times.hard:g} seconds.")
 
     async def close(self) -> None:
         """Stop all refreshes under way."""
-        tasks = list(self._refreshing.values())
+        tasks = [*self._loading.values(), *self._refreshing.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -110,9 +112,13 @@ class RememberedPages:
         if held is not None:
             self._held.move_to_end(name)
             return held
-        if name in self._refreshing:
-            return None
-        return await self._load(name)
+        # A page of megabytes is read once, however many ask for it after a restart.
+        task = self._loading.get(name)
+        if task is None:
+            task = asyncio.create_task(self._load(name))
+            self._loading[name] = task
+            task.add_done_callback(lambda _: self._loading.pop(name, None))
+        return await asyncio.shield(task)
 
     async def _load(self, name: PublicName) -> Remembered | None:
         """What the disk remembers; a page that cannot be read any more is forgotten, not an error."""
@@ -135,18 +141,19 @@ class RememberedPages:
         # A clock that was set back makes pages stale, not fresh for ever.
         return 0 <= self._now() - known.snapshot.checked <= max_age
 
-    async def _refreshed(self, name: PublicName, patience: float) -> ProxyError | None:
-        """Have *name* asked for, once however many wait, for up to *patience* seconds; what went wrong, if known."""
+    async def _refreshed(
+        self, name: PublicName, known: Remembered | None, patience: float
+    ) -> Remembered | ProxyError | None:
+        """Have *name* asked for, once however many wait; None where that takes longer than *patience* seconds."""
         task = self._refreshing.get(name)
         if task is None:
-            task = asyncio.create_task(self._refresh(name))
+            task = asyncio.create_task(self._refresh(name, known))
             self._refreshing[name] = task
             task.add_done_callback(lambda _: self._refreshing.pop(name, None))
         done, _ = await asyncio.wait([task], timeout=patience)
         return task.result() if done else None
 
-    async def _refresh(self, name: PublicName) -> ProxyError | None:
-        known = self._held.get(name)
+    async def _refresh(self, name: PublicName, known: Remembered | None) -> Remembered | ProxyError:
         try:
             answer = await self._mirrors.page(name, known.snapshot if known else None)
         except NotFound as error:
@@ -159,8 +166,7 @@ class RememberedPages:
             if known is not None:
                 self._hold(name, replace(known, retry_at=self._clock() + self._times.retry))
             return error
-        await self._remember(name, answer, known)
-        return None
+        return await self._remember(name, answer, known)
 
     def _absent(self) -> Answer:
         now = self._now()
@@ -169,17 +175,19 @@ class RememberedPages:
         )
         return Answer(snapshot=snapshot, project=None, body=b"")
 
-    async def _remember(self, name: PublicName, answer: Answer, known: Remembered | None) -> None:
+    async def _remember(self, name: PublicName, answer: Answer, known: Remembered | None) -> Remembered:
         project = answer.project
         if not answer.snapshot.absent and known is not None and (project is None or project == known.project):
             project = known.project  # the same object: nothing is written or compressed again
-        self._hold(name, Remembered(snapshot=answer.snapshot, project=project))
+        remembered = Remembered(snapshot=answer.snapshot, project=project)
+        self._hold(name, remembered)
         if answer.snapshot.absent and known is None:
-            return  # it holds for seconds: not worth a write
+            return remembered  # it holds for seconds: not worth a write
         try:
             await self._pages.save(self._mirrors.origin, name, answer.snapshot, answer.body)
         except ProxyError as error:
             logger.warning("The page of %s is not kept on disk: %s", name, error)
+        return remembered
 
     def _hold(self, name: PublicName, remembered: Remembered) -> None:
         old = self._held.pop(name, None)

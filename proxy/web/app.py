@@ -11,6 +11,7 @@ from aiohttp import web
 
 from .. import __version__
 from ..errors import NotFound, ProxyError
+from ..ops.logs import CLIENT
 from ..repository import Repository
 from . import paths
 from .auth import Auth
@@ -62,6 +63,7 @@ class App:
             return _plain(500, "Something went wrong inside the server; its log says more.")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        request[CLIENT] = str(self.peers.address(request.remote, request.headers) or "-")
         try:
             target, query = parse_target(request.raw_path, self.indexes)
         except NotFound:

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp_basicauth import BasicAuthMiddleware
 
 from ..errors import Forbidden, NotSignedIn
+from ..ops.logs import USER
 from .htpasswd import Htpasswd
 from .peers import Peers, is_loopback, is_private
 
@@ -78,6 +79,7 @@ class Auth(BasicAuthMiddleware):  # type: ignore[misc]  # the package ships no t
     async def _user(self, request: web.BaseRequest) -> str:
         user = await self.authenticate(request)
         if user is not None:
+            request[USER] = user
             return user
         if hdrs.AUTHORIZATION in request.headers:
             raise NotSignedIn("The user name or the password is wrong.")

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from aiohttp import hdrs, web
 
+from ..ops.logs import SENT
 from ..storage import Blob
 from .conditions import FIELDS, Verdict, http_date, judge
 
@@ -66,6 +67,7 @@ async def send_part(
     """
     try:
         sent = await _sendfile(request, handle, start, count)
+        response[SENT] = response.get(SENT, 0) + sent
         if sent < count:
             await _copy(response, handle, start + sent, count - sent)
     except ConnectionError:

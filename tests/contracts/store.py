@@ -14,6 +14,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from proxy.errors import FileExists, NotFound
 from proxy.simple.model import File
 from proxy.storage import Blob, Names, Pins, PrivateFiles
+
 from ..make import NOON, file
 
 ACME = canonicalize_name("acme")

@@ -1,0 +1,92 @@
+"""Somebody's machine in the building: real pip, uv and twine, with a home, caches and an environment of their own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..daemon import program, run
+
+WIDE = "1000"
+"""Columns of a terminal in which no program breaks a sentence in two."""
+
+
+@dataclass(frozen=True)
+class Workstation:
+    """What *folder* holds: nothing of the real machine's settings, caches, keyring and packages is seen (decision 37)."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return self.folder / "venv" / "bin" / "python"
+
+    def set_up(self) -> None:
+        """Make an empty environment, and drop all that clients remember."""
+        for name in ("cache", "venv"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.home.mkdir(parents=True, exist_ok=True)
+        # By uv: a venv of Python's own takes seconds, and pip is run from outside with --python.
+        self.run("uv", "venv", "--quiet", "--python", sys.executable, str(self.folder / "venv"))
+
+    def environment(self) -> dict[str, str]:
+        """What its programs find in their environment."""
+        cache = self.folder / "cache"
+        return {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / ".config"),
+            "XDG_CACHE_HOME": str(cache),
+            "XDG_DATA_HOME": str(self.home / ".local" / "share"),
+            "PIP_CACHE_DIR": str(cache / "pip"),
+            "UV_CACHE_DIR": str(cache / "uv"),
+            "VIRTUAL_ENV": str(self.folder / "venv"),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "COLUMNS": WIDE,
+        }
+
+    def run(
+        self, *command: str, folder: Path | None = None, environment: Mapping[str, str] | None = None, ok: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end; where *ok*, it must succeed."""
+        return run(*command, folder=folder, environment={**self.environment(), **(environment or {})}, ok=ok)
+
+    def pip(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+        """pip, for its environment."""
+        return self.run("pip", "--python", str(self.python), *words, **how)
+
+    def uv(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+        return self.run("uv", *words, **how)
+
+    def twine(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+        return self.run("twine", *words, **how)
+
+    def execute(self, code: str) -> str:
+        """What *code* prints in its environment."""
+        return self.run(str(self.python), "-I", "-c", code).stdout.strip()
+
+    def version(self, distribution: str) -> str:
+        """The installed version of *distribution*, as its own metadata says."""
+        return self.execute(f"from importlib.metadata import version; print(version({distribution!r}))")
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """All that a program printed."""
+    return done.stdout + done.stderr
+
+
+def has(name: str) -> bool:
+    """Whether the program is installed."""
+    return shutil.which(program(name)) is not None

@@ -1,0 +1,73 @@
+"""A TCP relay in front of the server: a reverse proxy that adds headers, or a line that holds an upload back."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+READ = 64 * 1024
+
+
+@dataclass
+class Relay:
+    """Relays what connects to `url` to *to*, a URL of loopback.  It is for clients that ask once on a connection."""
+
+    to: str
+    headers: str = ""
+    """Lines, each with its CR and LF, put at the head of the first request on each connection."""
+    hold_after: int | None = None
+    """Bytes from client to server, beyond which nothing passes before `released`."""
+    released: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+    """With its slash."""
+
+    def take(self, listener: socket.socket) -> None:
+        """Serve until *listener* is closed."""
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", urlsplit(self.to).port or 0))
+                for work in (self._questions, _answers):
+                    threading.Thread(target=work, args=(client, server), daemon=True).start()
+
+    def _questions(self, client: socket.socket, server: socket.socket) -> None:
+        passed = 0
+        with contextlib.suppress(OSError):
+            while data := client.recv(READ):
+                if not passed:
+                    # The request line may have come alone.
+                    line, end, rest = data.partition(b"\r\n")
+                    data = line + end + self.headers.encode() + rest
+                if self.hold_after is not None and passed + len(data) > self.hold_after:
+                    self.released.wait()
+                server.sendall(data)
+                passed += len(data)
+            server.shutdown(socket.SHUT_WR)
+
+
+def _answers(client: socket.socket, server: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := server.recv(READ):
+            client.sendall(data)
+    # Not closed: the other thread may be reading, and closing would not wake it.
+    for end in (client, server):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def relay(to: str, *, headers: str = "", hold_after: int | None = None) -> Iterator[Relay]:
+    """A relay to *to*."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Relay(to, headers, hold_after, url=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        threading.Thread(target=made.take, args=(listener,), daemon=True).start()
+        try:
+            yield made
+        finally:
+            made.released.set()
+            # Closing alone does not wake a thread in accept().
+            listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,387 @@
+"""The Simple index over real sockets: the rules of the PEPs and of the clients that read it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import RawTestServer
+
+from proxy.policy import Policy
+from proxy.simple.model import HTML, JSON, TEXT
+from proxy.storage import Blob
+from proxy.web.app import App
+from proxy.web.auth import Auth
+from proxy.web.fields import Fields
+from proxy.web.files import Files
+from proxy.web.htpasswd import Htpasswd
+from proxy.web.index import ProjectPages, RootPage
+from proxy.web.peers import Peers
+
+from . import make
+from .test_repository import House
+
+PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
+UV = f"{JSON}, {HTML};q=0.2, text/html;q=0.01"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+class Client:
+    """Asks a running App, and decodes and follows nothing."""
+
+    def __init__(self, house: House, app: App, session: aiohttp.ClientSession, origin: str) -> None:
+        self.house = house
+        self.app = app
+        self.session = session
+        self.origin = origin
+
+    async def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.request(
+            method,
+            self.origin + path,
+            headers=sent,
+            allow_redirects=False,
+            skip_auto_headers={"Accept", "Accept-Encoding"},
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+
+class Answer:
+    """Status, header fields and body as they came."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def serve(house: House, htpasswd: Path, *, closed: bool = False) -> App:
+    fields = Fields(private=closed)
+    peers = Peers()
+    repository = house.repository
+
+    async def upload(request: Any) -> Any:
+        raise AssertionError("not used here")
+
+    return App(
+        repository=repository,
+        auth=Auth(Htpasswd(htpasswd), peers, read="users" if closed else "anyone"),
+        peers=peers,
+        projects=ProjectPages(repository, fields, room=10**7),
+        root=RootPage(repository, fields),
+        files=Files(repository, fields, patience=5.0),
+        upload=upload,
+        indexes=frozenset({"pypi"}),
+        public_url="",
+        reading_needs_user=closed,
+        anyone_may_upload=False,
+    )
+
+
+@pytest.fixture
+async def client(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    house = House(tmp_path, Policy(claim="allow", reserved=("acme-*",)))
+    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl", b"bytes")
+    app = serve(house, tmp_path / "htpasswd", closed=getattr(request, "param", False))
+    async with RawTestServer(app) as server, aiohttp.ClientSession(auto_decompress=False) as session:
+        yield Client(house, app, session, str(server.make_url("")).rstrip("/"))
+
+
+async def test_a_normalised_name_is_answered_directly(client: Client) -> None:
+    assert (await client.ask("/simple/numpy/")).status == 200  # rule 1
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/simple/numpy", "numpy/"),
+        ("/simple/NumPy/", "../numpy/"),
+        ("/simple/Num_Py", "num-py/"),
+        ("/simple", "simple/"),
+    ],
+)
+async def test_other_spellings_lead_to_the_one_true_address(client: Client, path: str, location: str) -> None:
+    answer = await client.ask(path)
+    assert (answer.status, answer.headers["Location"]) == (301, location)  # rule 2
+    assert client.house.upstream.asked == []
+
+
+@pytest.mark.parametrize("path", ["/simple//numpy/", "//simple/numpy/", "/pypi/simple/numpy/", "/simple/nump%79/"])
+async def test_double_slashes_prefixes_and_encodings_are_the_same_page(client: Client, path: str) -> None:
+    plain = await client.ask("/simple/numpy/", Accept=JSON)
+    assert (await client.ask(path, Accept=JSON)).body == plain.body  # rules 5, 6 and 10
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (PIP, JSON),
+        (UV, JSON),
+        (f"{JSON}, */*;q=0.1", JSON),
+        (f"{HTML};q=0.2, {JSON}, text/html;q=0.01", JSON),
+        ("application/vnd.pypi.simple.latest+json", JSON),
+        ("application/vnd.pypi.simple.latest+html", HTML),
+        (HTML, HTML),
+        ("*/*", TEXT),
+        ("text/*", TEXT),
+        ("text/html", TEXT),
+        (BROWSER, TEXT),
+        ("", TEXT),
+        ("application/json", TEXT),
+        (f"{JSON};q=0, */*", TEXT),
+    ],
+)
+async def test_the_representation_that_each_client_gets(client: Client, accept: str, kind: str) -> None:
+    answer = await client.ask("/simple/numpy/", Accept=accept)
+    # Exact: devpi and uv compare the JSON type to the letter (rule 17).
+    assert answer.headers["Content-Type"] == (f"{kind}; charset=utf-8" if kind == TEXT else kind)
+
+
+async def test_the_format_parameter_wins_over_accept(client: Client) -> None:
+    for spelled in (JSON.replace("+", "%2B"), JSON):
+        answer = await client.ask(f"/simple/numpy/?format={spelled}", Accept="text/html")
+        assert answer.headers["Content-Type"] == JSON  # rule 16
+    assert (await client.ask("/simple/numpy/?format=nonsense", Accept=HTML)).headers["Content-Type"] == HTML
+
+
+async def test_no_key_of_a_json_page_is_null(client: Client) -> None:
+    page = (await client.ask("/simple/numpy/", Accept=JSON)).json
+    assert page["meta"]["api-version"] == "1.4"
+    assert page["name"] == "numpy"
+    assert page["versions"] == ["1.0"]
+    (file,) = page["files"]
+    assert file["size"] == 5
+    assert file["upload-time"] == "2026-01-15T12:00:00Z"
+    assert file["yanked"] is False
+    assert None not in file.values()  # rule 30
+
+
+async def test_links_are_relative_and_end_in_the_filename(client: Client) -> None:
+    page = (await client.ask("/simple/numpy/", Accept=JSON)).json
+    assert re.fullmatch(
+        r"\.\./\.\./packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/numpy-1\.0-py3-none-any\.whl", page["files"][0]["url"]
+    )  # rules 7 to 9
+
+
+@pytest.mark.parametrize("accept", [JSON, HTML, TEXT])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_each_representation_has_its_own_strong_tag_and_304_repeats_it(
+    client: Client, accept: str, coding: str
+) -> None:
+    answer = await client.ask("/simple/numpy/", Accept=accept, Accept_Encoding=coding)
+    assert answer.headers["ETag"] == f'"{hashlib.sha256(answer.body).hexdigest()}"'  # rule 59
+    assert answer.headers["Cache-Control"] == "max-age=0, must-revalidate"  # rule 58
+    assert answer.headers["Vary"] == "Accept, Accept-Encoding"  # rule 19
+    assert "Date" in answer.headers  # rule 62
+    tag = answer.headers["ETag"]
+    for validator in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        again = await client.ask("/simple/numpy/", Accept=accept, Accept_Encoding=coding, If_None_Match=validator)
+        assert (again.status, again.body) == (304, b"")  # rule 60
+        for name in ("ETag", "Cache-Control", "Vary"):
+            assert again.headers[name] == answer.headers[name]
+    assert (await client.ask("/simple/numpy/", Accept=accept, If_None_Match='"other"')).status == 200
+
+
+async def test_the_tags_of_all_representations_differ(client: Client) -> None:
+    tags = {
+        (await client.ask("/simple/numpy/", Accept=accept, Accept_Encoding=coding)).headers["ETag"]
+        for accept in (JSON, TEXT)
+        for coding in ("identity", "gzip")
+    }
+    assert len(tags) == 4
+
+
+async def test_gzip_only_for_who_asks(client: Client) -> None:
+    plain = await client.ask("/simple/numpy/", Accept=JSON)
+    packed = await client.ask("/simple/numpy/", Accept=JSON, Accept_Encoding="gzip, deflate")
+    assert "Content-Encoding" not in plain.headers  # rule 48
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert "Content-Encoding" not in (await client.ask("/simple/numpy/", Accept_Encoding="gzip;q=0")).headers
+
+
+@pytest.mark.parametrize("accept", [JSON, TEXT])
+async def test_head_says_what_get_would(client: Client, accept: str) -> None:
+    get = await client.ask("/simple/numpy/", Accept=accept)
+    head = await client.ask("/simple/numpy/", "HEAD", Accept=accept)
+    assert (head.status, head.body) == (200, b"")
+    for name in ("Content-Type", "Content-Length", "ETag", "Vary", "Cache-Control"):
+        assert head.headers[name] == get.headers[name]  # rule 11
+
+
+async def test_a_warm_request_writes_nothing(client: Client) -> None:
+    for coding in ("gzip", "identity"):
+        await client.ask("/simple/numpy/", Accept=JSON, Accept_Encoding=coding)
+    writes = client.app.projects.writes
+    for _ in range(10):
+        await client.ask("/simple/numpy/", Accept=JSON, Accept_Encoding="gzip")
+        await client.ask("/simple/numpy/", Accept=JSON)
+    assert client.app.projects.writes == writes == 2
+
+
+async def test_a_crowd_has_a_page_written_once(client: Client) -> None:
+    await asyncio.gather(*(client.ask("/simple/numpy/", Accept=JSON) for _ in range(30)))
+    assert client.app.projects.writes == 1
+
+
+async def test_an_upload_shows_at_once_in_every_representation(client: Client) -> None:
+    for filename, body in (("acme_sdk-1.0-py3-none-any.whl", b"one"), ("acme_sdk-1.1-py3-none-any.whl", b"two")):
+        await client.house.upload("acme-sdk", filename, body)
+        for accept in (JSON, HTML, TEXT):
+            for coding in ("gzip", "identity"):
+                answer = await client.ask("/simple/acme-sdk/", Accept=accept, Accept_Encoding=coding)
+                text = gzip.decompress(answer.body) if coding == "gzip" else answer.body
+                assert filename.encode() in text  # rule 86
+
+
+async def test_an_unknown_project_is_404_and_not_stored_by_anybody(client: Client) -> None:
+    answer = await client.ask("/simple/nothing-like-it/", Accept=PIP)
+    assert (answer.status, answer.headers["Cache-Control"]) == (404, "no-store")  # rules 63 and 67
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.body.count(b"\n") == 1
+
+
+async def test_a_reserved_name_without_files_is_200(client: Client) -> None:
+    assert (await client.ask("/simple/acme-new/", Accept=JSON)).json["files"] == []
+    assert client.house.upstream.asked == []
+
+
+async def test_an_outage_is_503_with_whole_seconds(client: Client) -> None:
+    client.house.upstream.down = True
+    answer = await client.ask("/simple/numpy/", Accept=JSON)
+    assert answer.status == 503  # rule 69
+    assert answer.headers["Retry-After"].isdigit()  # rule 72
+
+
+async def test_uv_reads_errors_as_json(client: Client) -> None:
+    accept = "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7"
+    answer = await client.ask("/simple/nothing-like-it/", Accept=accept)
+    assert answer.headers["Content-Type"] == "application/json"  # rule 17, without a charset
+    assert set(answer.json) == {"message", "code", "title"}
+
+
+@pytest.mark.parametrize("path", ["/simple/", "/simple/numpy/"])
+async def test_a_post_to_the_index_names_the_upload_address(client: Client, path: str) -> None:
+    answer = await client.ask(path, "POST")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")  # rule 75, decision 18
+    assert b"/legacy/" in answer.body
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+async def test_other_methods_are_not_allowed(client: Client, method: str) -> None:
+    assert (await client.ask("/simple/numpy/", method)).status == 405
+
+
+async def test_a_page_runs_nothing_in_a_browser_and_may_be_read_from_other_origins(client: Client) -> None:
+    headers = (await client.ask("/simple/numpy/", Accept=BROWSER)).headers
+    assert headers["Content-Security-Policy"] == "sandbox allow-top-navigation; default-src 'none'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Access-Control-Allow-Origin"] == "*"  # rule 66
+    assert "X-PyPI-Last-Serial" not in headers  # rule 65
+
+
+@pytest.mark.parametrize("path", ["/_/oidc/audience", "/+api", "/pypi/numpy/json", "/.well-known/pytp"])
+async def test_what_is_not_here_is_a_plain_404(client: Client, path: str) -> None:
+    answer = await client.ask(path, Accept="*/*")
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "text/plain; charset=utf-8")  # rules 82 and 90
+
+
+@pytest.mark.parametrize("client", [True], indirect=True)
+@pytest.mark.parametrize(
+    "path", ["/", "/simple/", "/simple/numpy/", "/simple/nothing/", "/packages/x-1.0.tar.gz", "/nowhere"]
+)
+async def test_a_closed_index_asks_for_a_password_everywhere(client: Client, path: str) -> None:
+    for method in ("GET", "HEAD"):
+        answer = await client.ask(path, method)
+        assert answer.status == 401  # rules 77 and 79
+        assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert (await client.ask("/-/health")).status == 200
+
+
+class Names:
+    """A root list of the index, as a file."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.path = folder / "names"
+        self.path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+    async def open(self) -> Blob:
+        body = await asyncio.to_thread(self.path.read_bytes)
+        handle = await asyncio.to_thread(open, self.path, "rb", 0)
+        return Blob(handle=handle, size=len(body), sha256=hashlib.sha256(body).hexdigest(), modified=0.0)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_the_root_list_holds_our_names_and_the_indexs(client: Client, tmp_path: Path, coding: str) -> None:
+    many = [f"name-{number:05}" for number in range(30_000)]
+    client.house.repository._root = Names(tmp_path, ["acme-secret", "acme-sdk", *many]).open
+    await client.house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    answer = await client.ask("/simple/", Accept=JSON, Accept_Encoding=coding)
+    body = gzip.decompress(answer.body) if coding == "gzip" else answer.body
+    # A reserved name of the index is not shown: its page would be ours, and is empty.
+    assert [project["name"] for project in json.loads(body)["projects"]] == ["acme-sdk", *many]
+    html = await client.ask("/simple/", Accept="text/html")
+    assert re.findall(rb'<a href="([^"]+)">', html.body)[:2] == [b"acme-sdk/", b"name-00000/"]  # rule 27
+    again = await client.ask("/simple/", Accept=JSON, Accept_Encoding=coding, If_None_Match=answer.headers["ETag"])
+    assert (again.status, again.headers["ETag"]) == (304, answer.headers["ETag"])
+    head = await client.ask("/simple/", "HEAD", Accept=JSON, Accept_Encoding=coding)
+    assert (head.status, head.headers["ETag"], head.body) == (200, answer.headers["ETag"], b"")
+    await client.house.upload("acme-two", "acme_two-1.0-py3-none-any.whl", b"two")
+    assert (await client.ask("/simple/", Accept=JSON, Accept_Encoding=coding)).headers["ETag"] != answer.headers["ETag"]
+
+
+async def test_without_an_index_the_root_list_is_ours(client: Client) -> None:
+    await client.house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    assert (await client.ask("/simple/", Accept=JSON)).json["projects"] == [{"name": "acme-sdk"}]
+
+
+async def test_a_failure_of_our_own_is_one_sentence_and_no_traceback(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(client.house.upstream, "project", fail)
+    answer = await client.ask("/simple/numpy/", Accept=JSON)
+    assert answer.status == 500
+    assert b"secret detail" not in answer.body
+    assert b"Traceback" not in answer.body
+
+
+async def test_a_wheel_is_served_with_what_downloaders_need(client: Client) -> None:
+    link = (await client.ask("/simple/numpy/", Accept=JSON)).json["files"][0]["url"].removeprefix("../..")
+    first = await client.ask(link)
+    assert (first.status, first.body) == (200, b"bytes")
+    assert first.headers["ETag"] == f'"{hashlib.sha256(b"bytes").hexdigest()}"'
+    assert first.headers["Cache-Control"] == "public, max-age=365000000, immutable"  # rule 61
+    assert first.headers["Content-Type"] == "application/octet-stream"  # rule 51
+    assert first.headers["Accept-Ranges"] == "bytes"
+    assert "Content-Disposition" not in first.headers
+    assert "Content-Encoding" not in first.headers  # rule 49
+    while client.house.downloads.under_way:
+        await asyncio.sleep(0)
+    part = await client.ask(link, Range="bytes=1-2")
+    assert (part.status, part.body, part.headers["Content-Range"]) == (206, b"yt", "bytes 1-2/5")
+    assert (await client.ask(link, If_None_Match=first.headers["ETag"])).status == 304
+
+
+async def test_a_head_never_starts_a_download(client: Client) -> None:
+    link = (await client.ask("/simple/numpy/", Accept=JSON)).json["files"][0]["url"].removeprefix("../..")
+    head = await client.ask(link, "HEAD")
+    assert (head.status, head.headers["Content-Length"], head.body) == (200, "5", b"")  # decision 16
+    assert client.house.downloads.under_way == 0
+    assert make.file("x-1.0.tar.gz").size == 5

@@ -1,0 +1,126 @@
+"""What a request target asks for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.utils import canonicalize_name
+
+from proxy.errors import NotFound
+from proxy.web.paths import (
+    Flat,
+    Front,
+    Health,
+    Held,
+    Page,
+    Robots,
+    Root,
+    Static,
+    Target,
+    Upload,
+    parse_target,
+)
+
+INDEXES = frozenset({"pypi"})
+FOO = canonicalize_name("foo-bar")
+PATH = "ab/cd/" + "0" * 60
+WHEEL = "foo_bar-1.0+cpu-py3-none-any.whl"
+
+
+def asked(target: str) -> Target:
+    return parse_target(target, INDEXES)[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "meaning"),
+    [
+        ("/", Front()),
+        ("//", Front()),
+        ("/?lang=zh", Front()),
+        ("/legacy/", Upload()),
+        ("/legacy", Upload()),
+        ("/simple/", Root()),
+        ("//simple//", Root()),
+        ("/simple", Root(at="simple/")),
+        ("/pypi/simple/", Root()),
+        ("/simple/foo-bar/", Page(FOO)),
+        ("/simple//foo-bar/", Page(FOO)),  # as pipenv asks (rule 5)
+        ("/pypi/simple/foo-bar/", Page(FOO)),
+        ("/simple/foo%2Dbar/", Page(FOO)),
+        ("/simple/foo-bar/?format=x", Page(FOO)),
+        ("/simple/foo-bar", Page(FOO, at="foo-bar/")),
+        ("/simple/Foo.Bar/", Page(FOO, at="../foo-bar/")),
+        ("/simple/foo__bar", Page(FOO, at="foo-bar/")),
+        (f"/packages/{PATH}/{WHEEL}", Held(PATH, WHEEL)),
+        (f"/packages/{PATH}/{WHEEL.replace('+', '%2B')}", Held(PATH, WHEEL)),
+        (f"/packages/{PATH}/{WHEEL.replace('+', '%2b')}.metadata", Held(PATH, WHEEL + ".metadata")),
+        (f"/pypi/packages/{PATH}/{WHEEL}", Held(PATH, WHEEL)),
+        ("/packages/foo-1!2.0.tar.gz", Flat("foo-1!2.0.tar.gz")),
+        ("/packages/foo-1%212.0.tar.gz", Flat("foo-1!2.0.tar.gz")),
+        ("/-/static/front.css", Static("front.css")),
+        ("/-/health", Health()),
+        ("/robots.txt", Robots()),
+        ("/simple/simple/", Page(canonicalize_name("simple"))),
+        ("/simple/packages/", Page(canonicalize_name("packages"))),
+    ],
+)
+def test_what_a_target_asks_for(target: str, meaning: Target) -> None:
+    assert asked(target) == meaning
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "simple/foo/",
+        "http://evil.example/simple/foo/",
+        "*",
+        "/simple/..%2f..%2fetc/",
+        "/simple/..%5cetc/",
+        "/simple/../packages/",
+        "/simple/%2e%2e/",
+        "/simple/foo%00/",
+        "/simple/foo%0a/",
+        "/simple/caf%C3%A9/",
+        "/simple/%E2%84%AAube/",  # KELVIN SIGN: lower() would make it a "k"
+        "/simple/foo%252Dbar/",
+        "/simple/foo bar/",
+        "/simple/-foo/",
+        "/simple/" + "a" * 201 + "/",
+        "/simple/foo/bar/",
+        f"/packages/{PATH.upper()}/{WHEEL}",
+        f"/packages/{PATH}/..%2f{WHEEL}",
+        f"/packages/{PATH}/x.html",
+        f"/packages/{PATH}/.whl",
+        f"/packages/{PATH}/",
+        "/packages/ab/cd/ef/" + WHEEL,
+        "/packages/" + "a" * 300 + ".whl",
+        "/json/json",
+        "/pypi/foo/json",
+        "/_/oidc/audience",
+        "/" + "x" * 5000,
+    ],
+)
+def test_all_else_is_not_found(target: str) -> None:
+    with pytest.raises(NotFound):
+        asked(target)
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=255), max_size=60).map(lambda text: "/" + text))
+def test_no_target_raises_anything_else(target: str) -> None:
+    with suppress(NotFound):
+        parse_target(target, INDEXES)
+
+
+@given(st.text(max_size=30))
+def test_a_redirect_never_echoes_what_was_asked(text: str) -> None:
+    """Its Location is the normalised name and nothing else: no header can be split with it."""
+    try:
+        found = asked(f"/simple/{text}/")
+    except NotFound:
+        return
+    if isinstance(found, Page) and found.at is not None:
+        assert set(found.at) <= set("abcdefghijklmnopqrstuvwxyz0123456789-./")
