@@ -20,7 +20,7 @@ from .config import Settings
 from .config.tables import Index
 from .download import Downloads, remove_stale_parts
 from .ops import logs, systemd
-from .ops.banner import banner
+from .ops.banner import banner, machine_address
 from .ops.first_user import make_first_user
 from .policy import Policy
 from .repository import Repository
@@ -30,7 +30,6 @@ from .upstream.guard import Guard, origin_of
 from .upstream.index import Limits, Mirror
 from .upstream.mirrors import MirrorSet
 from .upstream.pages import RememberedPages, Times
-from .upstream.presets import PRESETS
 from .upstream.root import RootList
 from .upstream.sessions import open_sessions, proxies_of
 from .web.app import App
@@ -137,10 +136,9 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
 
 
 async def _upstream(settings: Settings, index: Index, pages: PageCache, stack: AsyncExitStack) -> Upstream:
-    presets = {preset.url for preset in PRESETS}
     guard = Guard(
-        own=[origin_of(mirror.url) for mirror in index.mirrors if mirror.url not in presets],
-        public=[origin_of(mirror.url) for mirror in index.mirrors if mirror.url in presets],
+        own=[origin_of(mirror.url) for mirror in index.mirrors if not mirror.preset],
+        public=[origin_of(mirror.url) for mirror in index.mirrors if mirror.preset],
         hosts=index.hosts,
         networks=index.networks,
     )
@@ -265,7 +263,7 @@ def _url(settings: Settings, listening: socket.socket) -> str:
     if listening.family not in (socket.AF_INET, socket.AF_INET6):
         return "http://localhost/"
     host, port = listening.getsockname()[:2]
-    host = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104 -- compared, not bound
+    host = machine_address() if host in {"0.0.0.0", "::"} else host  # noqa: S104 -- compared, not bound
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 

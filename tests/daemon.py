@@ -73,14 +73,15 @@ class Server:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            if found := _READY.search(line):
-                self.url = found[1]
-            if found := _PASSWORD.search(line):
-                self.user, self.password = found[1], found[2]
-            if line.startswith("Cache "):
-                self.ready.set()
+        with self.process.stdout as printed:
+            for line in printed:
+                self.lines.append(line.rstrip("\n"))
+                if found := _READY.search(line):
+                    self.url = found[1]
+                if found := _PASSWORD.search(line):
+                    self.user, self.password = found[1], found[2]
+                if line.startswith("Cache "):
+                    self.ready.set()
         self.ready.set()
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -28,10 +29,11 @@ class FakeUpstream:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def publish(self, name: str, filename: str, body: bytes = b"bytes") -> File:
+    def publish(self, name: str, filename: str, body: bytes = b"bytes", **fields: Any) -> File:
         key = canonicalize_name(name)
         rivals = tuple(rival for rival in projects_of(filename) if rival != key)
-        listed = file(filename, body, origin="pypi", url=f"https://mirror.example/{filename}", rivals=rivals)
+        url = f"https://mirror.example/{filename}"
+        listed = file(filename, body, origin="pypi", url=url, rivals=rivals, **fields)
         page = self.pages.get(key, Project(name=key))
         files = {**page.files, filename: listed}
         self.pages[key] = Project(

@@ -197,6 +197,26 @@ async def test_an_adopted_file_is_not_copied(files: Files, tmp_path: Path) -> No
     assert [value.stat().st_ino for value in values(tmp_path / "files")] == [inode]
 
 
+async def test_a_files_bytes_are_on_the_disk_before_its_row(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut leaves a row whose file has the right size and no bytes."""
+    done: list[str] = []
+
+    def noted(word: str, call: Callable[..., None]) -> Callable[..., None]:
+        def both(*arguments: Any, **options: Any) -> None:
+            call(*arguments, **options)
+            done.append(word)
+
+        return both
+
+    monkeypatch.setattr(os, "fdatasync", noted("sync", os.fdatasync))
+    monkeypatch.setattr(os, "link", noted("link", os.link))
+    cache = await files()
+    await keep(cache, b"a wheel", tmp_path)
+    assert done == ["sync", "link"]
+
+
 async def test_a_file_system_without_hard_links_will_do(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,9 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import RawTestServer
 
+from proxy.errors import NotFound
 from proxy.policy import Policy
-from proxy.simple.model import HTML, JSON, TEXT
+from proxy.simple.model import HTML, JSON, TEXT, File
 from proxy.storage import Blob
 from proxy.web.app import App
 from proxy.web.auth import Auth
@@ -26,7 +27,6 @@ from proxy.web.htpasswd import Htpasswd
 from proxy.web.index import ProjectPages, RootPage
 from proxy.web.peers import Peers
 
-from . import make
 from .test_repository import House
 
 PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
@@ -384,4 +384,14 @@ async def test_a_head_never_starts_a_download(client: Client) -> None:
     head = await client.ask(link, "HEAD")
     assert (head.status, head.headers["Content-Length"], head.body) == (200, "5", b"")  # decision 16
     assert client.house.downloads.under_way == 0
-    assert make.file("x-1.0.tar.gz").size == 5
+
+
+async def test_a_promised_metadata_file_that_no_mirror_gives_is_not_called_absent(client: Client) -> None:
+    class Nowhere:
+        async def obtain(self, file: File, sha256: str | None) -> Blob:
+            raise NotFound("No mirror has it.")
+
+    listed = client.house.upstream.publish("numpy", "numpy-2.0-py3-none-any.whl", core_metadata=True)
+    client.house.repository._downloads = Nowhere()  # type: ignore[assignment]  # the one verb that is asked
+    assert (await client.ask(f"/packages/{listed.path}/{listed.filename}.metadata")).status == 503  # rule 42
+    assert (await client.ask(f"/packages/{listed.path}/{listed.filename}")).status == 404

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
@@ -27,6 +27,8 @@ ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 DESCRIBED_AFTER = 0x0008
 """Sizes and checksum stand behind the content."""
 UTF8 = 0x0800
+WIDER = 0xFFFFFFFF
+"""Instead of a number that needs 64 bits."""
 
 _MEMBER = struct.Struct("<4s5H3I2H")
 _LISTED = struct.Struct("<4s6H3I5H2I")
@@ -172,11 +174,13 @@ def _name(raw: bytes, flags: int) -> str:
 def _widen(member: _Member, extra: bytes) -> _Member:
     """*member* with the sizes of 64 bits that stand in its *extra* field, where 32 were not enough."""
     wide = _wide(extra)
-    found: dict[str, int] = {}
-    for field in ("size", "packed", "offset"):
-        if getattr(member, field) == 0xFFFFFFFF and wide:
-            found[field] = wide.pop(0)
-    return replace(member, **found) if found else member
+    if not wide:
+        return member
+    # In this order, and only those that are needed (APPNOTE, 4.5.3).
+    size = wide.pop(0) if member.size == WIDER and wide else member.size
+    packed = wide.pop(0) if member.packed == WIDER and wide else member.packed
+    offset = wide.pop(0) if member.offset == WIDER and wide else member.offset
+    return replace(member, size=size, packed=packed, offset=offset)
 
 
 def _wide(extra: bytes) -> list[int]:
@@ -216,9 +220,9 @@ def _content_start(handle: BinaryIO, member: _Member) -> int:
     signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = fields
     raw_name, extra = handle.read(name_length), handle.read(extra_length)
     wide = _wide(extra)
-    if size == 0xFFFFFFFF and wide:
+    if size == WIDER and wide:
         size = wide.pop(0)
-    if packed == 0xFFFFFFFF and wide:
+    if packed == WIDER and wide:
         packed = wide.pop(0)
     said = (crc, packed, size)
     known = (member.crc, member.packed, member.size)
@@ -232,7 +236,7 @@ def _content_start(handle: BinaryIO, member: _Member) -> int:
         or not agree
     ):
         raise BadUpload("The archive's directory and its members contradict each other.")
-    return member.offset + _MEMBER.size + name_length + extra_length
+    return handle.tell()
 
 
 def _content(handle: BinaryIO, member: _Member, meter: Meter) -> bytes:
@@ -251,11 +255,10 @@ def _content(handle: BinaryIO, member: _Member, meter: Meter) -> bytes:
     return content
 
 
-def _unpack(shape: struct.Struct, handle: BinaryIO, offset: int) -> tuple[bytes, *tuple[int, ...]]:
-    """The fields of *shape* at *offset*: a signature, and numbers."""
+def _unpack(shape: struct.Struct, handle: BinaryIO, offset: int) -> tuple[Any, ...]:
+    """The fields of *shape* at *offset*: a signature of four bytes, and numbers."""
     handle.seek(offset)
     data = handle.read(shape.size)
     if len(data) < shape.size:
         raise BadUpload("The archive is cut off.")
-    signature, *numbers = shape.unpack(data)
-    return (signature, *numbers)
+    return shape.unpack(data)

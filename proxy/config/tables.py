@@ -82,8 +82,8 @@ class Index(Table):
     networks: DialledNetworks = ()
     ca: OptionalPath = None
     proxy: Annotated[str, PlainValidator(values.read_proxy)] = ""
-    connect_timeout: Timeout = Seconds(5)
-    answer_timeout: Timeout = Seconds(10)
+    connect_timeout: Timeout = Seconds(4)
+    answer_timeout: Timeout = Seconds(5)
     stall_timeout: Timeout = Seconds(10)
     soft_deadline: Duration = Seconds(2)
     hard_deadline: Timeout = Seconds(10)

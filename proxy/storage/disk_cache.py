@@ -90,7 +90,7 @@ class FileCache:
         try:
             size = await self._cache.on_files(partial(_synced_size, body))
             keep = partial(_keep, sha256=sha256, body=body, facts=Facts(size=size, stored=self._now()))
-            kept = size <= self._max_size and await self._cache.ask(keep)
+            kept = await self._cache.ask(keep)
             await self._cache.on_files(partial(body.unlink, missing_ok=True))
         except DiskFull:
             self._cache.crowd()

@@ -165,10 +165,11 @@ class MirrorSet:
                 places.append((mirror, urljoin(mirror.base, tail)))
         return places
 
-    def _lister(self, file: File) -> Mirror:
+    def _lister(self, file: File) -> Mirror | None:
         """The mirror whose page gave *file* its URL: the one on the same host, else, for links elsewhere, the first."""
         host = urlsplit(file.url).netloc
-        return next((mirror for mirror in self._mirrors if urlsplit(mirror.base).netloc == host), self._mirrors[0])
+        same = (mirror for mirror in self._mirrors if urlsplit(mirror.base).netloc == host)
+        return next(same, next(iter(self._mirrors), None))
 
     def _failed(self, mirror: Mirror, what: str, error: MirrorFailed) -> str:
         self._ill[mirror.name] = self._clock() + self._pause

@@ -118,7 +118,8 @@ class RememberedPages:
             task = asyncio.create_task(self._load(name))
             self._loading[name] = task
             task.add_done_callback(lambda _: self._loading.pop(name, None))
-        return await asyncio.shield(task)
+        loaded = await asyncio.shield(task)
+        return self._held.get(name, loaded)
 
     async def _load(self, name: PublicName) -> Remembered | None:
         """What the disk remembers; a page that cannot be read any more is forgotten, not an error."""

@@ -59,7 +59,7 @@ class App:
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:
-            logger.exception("%s %s failed", request.method, request.raw_path[: paths.MAX_TARGET])
+            logger.exception("%s %s failed", request.method, request.rel_url.raw_path[: paths.MAX_TARGET])
             return _plain(500, "Something went wrong inside the server; its log says more.")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

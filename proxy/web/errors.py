@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -23,7 +24,7 @@ from ..errors import (
 from .auth import challenge_headers
 from .fields import ALWAYS
 
-STATUS = MappingProxyType(
+STATUS: Mapping[type, HTTPStatus] = MappingProxyType(
     {
         NotFound: HTTPStatus.NOT_FOUND,
         Forbidden: HTTPStatus.FORBIDDEN,

@@ -11,11 +11,11 @@ from aiohttp import web
 from ..download import Download
 from ..errors import NotFound, ProxyError, UpstreamDown
 from ..repository import Repository
-from ..simple.model import File
+from ..simple.model import METADATA, File
 from ..storage import Blob
 from .conditions import if_none_match, judge
 from .fields import Fields
-from .sending import cut, fields_of, send_blob, send_part
+from .sending import close_soon, cut, fields_of, send_blob, send_part
 
 GLANCE = 4 * 1024 * 1024
 """Bytes of a range in the middle of a file that may be looked at before the whole is verified (decision 11)."""
@@ -36,8 +36,12 @@ class Files:
         try:
             return await self._head(request, file) if request.method == "HEAD" else await self._get(request, file)
         except NotFound:
-            if not file.private:
-                await self._repository.confirm(file)
+            if file.private:
+                raise
+            await self._repository.confirm(file)
+            if file.filename.endswith(METADATA):
+                # pip and uv give up the whole install over a 404 for what the page promised (rule 42, decision 12).
+                raise UpstreamDown(f"No mirror gives {file.filename}, which its page lists, now.") from None
             raise
 
     async def _get(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
@@ -118,7 +122,7 @@ class Files:
             # The status is out already: to break the line is all that is left, and says that this is no file.
             cut(request)
         finally:
-            await asyncio.to_thread(handle.close)
+            close_soon(handle)
 
     async def _chunked(self, request: web.BaseRequest, download: Download, etag: str | None) -> web.StreamResponse:
         """A file whose size nobody tells: its end is the end of the chunks, sent when all is verified."""
@@ -137,7 +141,7 @@ class Files:
             # The status is out already: to break the line is all that is left, and says that this is no file.
             cut(request)
         finally:
-            await asyncio.to_thread(handle.close)
+            close_soon(handle)
         return response
 
 

@@ -20,6 +20,7 @@ from ..simple.negotiate import coding, media_type
 from ..simple.write import write_project, write_root
 from .conditions import if_none_match
 from .fields import Fields
+from .sending import close_soon
 
 try:
     from isal.igzip import compress as _isal
@@ -156,7 +157,7 @@ class RootPage:
             return response
         finally:
             if listing.public is not None:
-                await asyncio.to_thread(listing.public.handle.close)
+                close_soon(listing.public.handle)
 
     async def _chunks(self, listing: Listing, kind: str, code: Coding) -> AsyncIterator[bytes]:
         chunks = write_root(self._names(listing), kind)

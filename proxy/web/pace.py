@@ -23,6 +23,7 @@ async def paced(content: StreamReader, *, rate: int, window: float, most: int) -
     """
     loop = asyncio.get_running_loop()
     seen = content.total_bytes
+    next_look: asyncio.TimerHandle
 
     def look() -> None:
         nonlocal seen, next_look

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
-from ..daemon import program, run
+from ..daemon import Access, Server, program, run
 
 WIDE = "1000"
 """Columns of a terminal in which no program breaks a sentence in two."""
+
+
+MARK = "/-/mark-"
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,27 @@ class Workstation:
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """All that a program printed."""
     return done.stdout + done.stderr
+
+
+def fetch(url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """The body at *url* on loopback; raise HTTPError for all but 2xx."""
+    # urlopen() would go by way of the proxy that the machine may have set.
+    with build_opener(ProxyHandler({})).open(Request(url, headers=dict(headers or {})), timeout=60) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def answered(server: Server) -> list[Access]:
+    """The requests that *server* has answered, all of those that its clients have had answers to among them."""
+    # A line is written when the answer is out already, and read later still: ours comes behind them.
+    mark = f"{MARK}{secrets.token_hex(8)}"
+    with contextlib.suppress(HTTPError):
+        fetch(server.url.removesuffix("/") + mark)
+    late = time.monotonic() + 20
+    while not any(access.target == mark for access in server.accesses()):
+        assert time.monotonic() < late, "the access log ends early"
+        time.sleep(0.01)
+    return [access for access in server.accesses() if not access.target.startswith(MARK)]
 
 
 def has(name: str) -> bool:

@@ -64,7 +64,9 @@ def _configured(key: str, *, default: str) -> str:
     """pip's own setting, from its environment or its files."""
     if value := os.environ.get(f"PIP_{key.upper().replace('-', '_')}"):
         return value
-    done = subprocess.run([program("pip"), "config", "get", f"global.{key}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program("pip"), "config", "get", f"global.{key}"], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip() or default
 
 
@@ -82,7 +84,5 @@ def _page(url: str) -> tuple[str, str]:
 
 
 def _not_global(hosts: Iterable[str]) -> list[str]:
-    addresses = {
-        str(found[4][0]) for host in hosts for found in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
-    }
+    addresses = {str(found[4][0]) for host in hosts for found in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
     return [str(address) for address in sorted(addresses) if not ip_address(address).is_global]
