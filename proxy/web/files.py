@@ -118,7 +118,7 @@ class Files:
                 elif download.sha256 is None:
                     await download.grown(ready)
             await response.write_eof()
-        except ProxyError:
+        except (ProxyError, ConnectionError):
             # The status is out already: to break the line is all that is left, and says that this is no file.
             cut(request)
         finally:
@@ -137,7 +137,7 @@ class Files:
                     await response.write(chunk)
                     sent += len(chunk)
             await response.write_eof()
-        except ProxyError:
+        except (ProxyError, ConnectionError):
             # The status is out already: to break the line is all that is left, and says that this is no file.
             cut(request)
         finally:

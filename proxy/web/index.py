@@ -20,7 +20,7 @@ from ..simple.negotiate import coding, media_type
 from ..simple.write import write_project, write_root
 from .conditions import if_none_match
 from .fields import Fields
-from .sending import close_soon
+from .sending import close_soon, cut
 
 try:
     from isal.igzip import compress as _isal
@@ -148,16 +148,25 @@ class RootPage:
             validators = ",".join(request.headers.getall("If-None-Match", ()))
             if if_none_match(validators, etag):
                 return reply(request, b"", headers, etag)
-            response = web.StreamResponse(headers={**headers, "ETag": etag})
+            return await self._stream(request, listing, kind, code, {**headers, "ETag": etag})
+        finally:
+            if listing.public is not None:
+                close_soon(listing.public.handle)
+
+    async def _stream(
+        self, request: web.BaseRequest, listing: Listing, kind: str, code: Coding, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers)
+        try:
             await response.prepare(request)
             if request.method != "HEAD":  # aiohttp would send what is written
                 async for chunk in self._chunks(listing, kind, code):
                     await response.write(chunk)
             await response.write_eof()
-            return response
-        finally:
-            if listing.public is not None:
-                close_soon(listing.public.handle)
+        except ConnectionError:
+            # The client went away; raised on, aiohttp would write a traceback for it.
+            cut(request)
+        return response
 
     async def _chunks(self, listing: Listing, kind: str, code: Coding) -> AsyncIterator[bytes]:
         chunks = write_root(self._names(listing), kind)

@@ -1,0 +1,214 @@
+"""twine and uv publish, at every address that takes uploads, with everything that can be wrong."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .. import make
+from ..daemon import Server, yizhan
+from ..upstream_server import UpstreamServer
+from .clients import Workstation, answered, fetch, said
+from .relay import relay
+
+TOOLS = ("twine", "uv")
+
+STRANGER = "X-Forwarded-For: 203.0.113.9\r\n"
+"""What a reverse proxy says of a client on the internet (an address of RFC 5737)."""
+
+
+@dataclass(frozen=True)
+class Uploader:
+    """One of the tools, at somebody's desk."""
+
+    tool: str
+    desk: Workstation
+
+    def upload(
+        self, url: str, *files: Path, user: str | None = None, password: str = "", ok: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Upload *files* to *url*, without credentials where *user* is None."""
+        if self.tool == "twine":
+            # Without any, twine alone would not even ask.
+            words = ["--non-interactive", "--repository-url", url, "-u", user or "", "-p", password]
+            return self.desk.twine("upload", *words, *map(str, files), ok=ok)
+        words = ["--publish-url", url, "--trusted-publishing", "never"]
+        if user is not None:
+            words += ["-u", user, "-p", password]
+        return self.desk.uv("publish", *words, *map(str, files), ok=ok)
+
+
+@pytest.fixture(params=TOOLS)
+def uploader(request: pytest.FixtureRequest, desk: Workstation) -> Uploader:
+    return Uploader(request.param, desk)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that upload names of their own."""
+    with yizhan(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def wheel(folder: Path, name: str, *, payload: bytes = b"") -> Path:
+    """The file of a wheel; *payload* makes it another one of the same name."""
+    return _written(folder, *make.wheel(name, "1.0", payload=payload))
+
+
+def sdist(folder: Path, name: str, *, requires: tuple[str, ...] = ()) -> Path:
+    return _written(folder, *make.sdist(name, "1.0", requires=requires))
+
+
+def _written(folder: Path, filename: str, body: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / filename).write_bytes(body)
+    return folder / filename
+
+
+def statuses(server: Server, since: int) -> list[int]:
+    """The answers to uploads, but for those before number *since*."""
+    return [access.status for access in answered(server) if access.method == "POST"][since:]
+
+
+@pytest.mark.parametrize("place", ["", "legacy/", "legacy"])
+def test_files_are_taken_once_and_never_change(uploader: Uploader, server: Server, place: str, tmp_path: Path) -> None:
+    name = f"{uploader.tool}-at-{place.replace('/', '-slash') or 'root'}"
+    url, user = server.url + place, {"user": server.user, "password": server.password}
+    since = len(statuses(server, 0))
+    files = [wheel(tmp_path, name), sdist(tmp_path, name)]
+    uploader.upload(url, *files, **user)
+    assert statuses(server, since) == [200, 200]
+    page = fetch(f"{server.simple}{name}/").decode()
+    assert [f">{file.name}</a>" in page for file in files] == [True, True]
+    # The same bytes again: fine, so that a broken job can be run once more.
+    uploader.upload(url, *files, **user)
+    assert statuses(server, since) == [200, 200, 200, 200]
+    for other in (wheel(tmp_path / "other", name, payload=b"more"), sdist(tmp_path / "other", name, requires=("x",))):
+        refused = uploader.upload(url, other, ok=False, **user)
+        assert refused.returncode != 0
+        assert "File already exists" in said(refused)
+    assert statuses(server, since) == [200, 200, 200, 200, 400, 400]
+    assert fetch(f"{server.simple}{name}/").decode() == page
+
+
+def test_wrong_and_missing_credentials_are_told_as_such(uploader: Uploader, server: Server, tmp_path: Path) -> None:
+    name = f"{uploader.tool}-without-a-user"
+    since, file = len(statuses(server, 0)), wheel(tmp_path, name)
+    for user, password, sentence in (
+        (server.user, "a guess", "The user name or the password is wrong."),
+        ("nobody", server.password, "The user name or the password is wrong."),
+        (None, "", "This needs a user name and a password."),
+    ):
+        refused = uploader.upload(server.url, file, user=user, password=password, ok=False)
+        assert refused.returncode != 0
+        assert "401" in said(refused)
+        assert sentence in said(refused)
+    assert set(statuses(server, since)) == {401}
+    # Nobody has claimed the name.
+    uploader.upload(server.url, file, user=server.user, password=server.password)
+
+
+def test_a_big_file_without_credentials_still_brings_the_sentence(
+    uploader: Uploader, server: Server, tmp_path: Path
+) -> None:
+    """Answered before the body is read: the client must get to read it, not a broken pipe (decision 32)."""
+    file = wheel(tmp_path, f"{uploader.tool}-big", payload=bytes(12_000_000))
+    refused = uploader.upload(server.url, file, ok=False)
+    assert "This needs a user name and a password." in said(refused)
+
+
+def test_a_name_of_the_index_is_refused_with_the_way_out(
+    uploader: Uploader, upstream: UpstreamServer, tmp_path: Path
+) -> None:
+    upstream.publish("taken", *make.wheel("taken", "0.1"))
+    file, data = wheel(tmp_path, "taken"), tmp_path / "data"
+    with yizhan(data, upstream=upstream.simple) as server:
+        user = {"user": server.user, "password": server.password}
+        refused = uploader.upload(server.url, file, ok=False, **user)
+        assert refused.returncode != 0
+        assert "403" in said(refused)
+        assert 'private.claim = "allow"' in said(refused)
+        assert 'private.reserved = ["taken"]' in said(refused)
+        assert ">taken-0.1-py3-none-any.whl</a>" in fetch(f"{server.simple}taken/").decode()
+        assert server.stop() == 0
+    # The way out is one.
+    with yizhan(data, upstream=upstream.simple, config='[private]\nreserved = ["taken"]\n') as server:
+        uploader.upload(server.url, file, **user)
+        assert ">taken-1.0-py3-none-any.whl</a>" in fetch(f"{server.simple}taken/").decode()
+
+
+def test_a_name_of_which_the_index_cannot_tell_is_refused_too(
+    uploader: Uploader, upstream: UpstreamServer, tmp_path: Path
+) -> None:
+    upstream.fault("/", status=500)
+    with yizhan(tmp_path / "data", upstream=upstream.simple) as server:
+        user = {"user": server.user, "password": server.password}
+        refused = uploader.upload(server.url, wheel(tmp_path, "perhaps"), ok=False, **user)
+        assert "403" in said(refused)
+        assert "could not be asked" in said(refused)
+
+
+@pytest.mark.parametrize("client", ["pip", "uv"])
+def test_where_reading_is_for_users_the_index_url_carries_them(
+    client: str, desk: Workstation, upstream: UpstreamServer, tmp_path: Path
+) -> None:
+    """To the index, the files and their metadata, of private and of public projects."""
+    filename, body = make.wheel("public", "2.0")
+    metadata = make.metadata("public", "2.0")
+    upstream.publish("public", filename, body, metadata=metadata)
+    private = _written(tmp_path, *make.wheel("secret", "1.0", requires=("public",)))
+    with yizhan(tmp_path / "data", upstream=upstream.simple, config='[auth]\nread = "users"\n') as server:
+        Uploader("twine", desk).upload(server.url, private, user=server.user, password=server.password)
+        with_user = server.simple.replace("://", f"://{server.user}:{server.password}@")
+        install = {
+            "pip": lambda url, ok: desk.pip("install", "-i", url, "secret", ok=ok),
+            "uv": lambda url, ok: desk.uv("pip", "install", "--default-index", url, "secret", ok=ok),
+        }[client]
+        assert install(server.simple, False).returncode != 0
+        refused = answered(server)[1:]
+        assert {(access.user, access.status) for access in refused} == {("-", 401)}
+        install(with_user, True)
+        assert (desk.version("secret"), desk.version("public")) == ("1.0", "2.0")
+        reads = [access for access in answered(server)[1 + len(refused) :] if access.status != 401]
+    assert {access.user for access in reads} == {server.user}
+    assert {access.status for access in reads} <= {200, 206}
+    got = {access.target.rpartition("/packages/")[2].partition("/")[2] for access in reads}
+    for file in (private.name, filename):
+        assert any(target.endswith(f"/{file}") for target in got)
+        assert any(target.endswith(f"/{file}.metadata") for target in got)
+
+
+def test_passwords_are_not_taken_from_the_internet_over_clear_http(uploader: Uploader, tmp_path: Path) -> None:
+    file = wheel(tmp_path, "abroad")
+    config = '[server]\ntrusted_proxies = ["127.0.0.1/32"]\n'
+    with yizhan(tmp_path / "data", config=config) as server:
+        user = {"user": server.user, "password": server.password}
+        with relay(server.url, headers=STRANGER) as clear:
+            refused = uploader.upload(clear.url, file, ok=False, **user)
+            assert "403" in said(refused)
+            assert "Passwords are not taken over plain http" in said(refused)
+        with relay(server.url, headers=STRANGER + "X-Forwarded-Proto: https\r\n") as secured:
+            uploader.upload(secured.url, file, **user)
+        assert statuses(server, 0) == [403, 200]
+
+
+@pytest.mark.parametrize(
+    ("setting", "address", "status"),
+    [("never", "10.0.0.9", 403), ("private-networks", "10.0.0.9", 200), ("always", "203.0.113.9", 200)],
+)
+def test_an_operator_says_from_where_clear_passwords_are_taken(
+    setting: str, address: str, status: int, desk: Workstation, tmp_path: Path
+) -> None:
+    config = f'[server]\ntrusted_proxies = ["127.0.0.1/32"]\n[auth]\nclear_http = "{setting}"\n'
+    with (
+        yizhan(tmp_path / "data", config=config) as server,
+        relay(server.url, headers=f"X-Forwarded-For: {address}\r\n") as clear,
+    ):
+        Uploader("twine", desk).upload(
+            clear.url, wheel(tmp_path, "demo"), user=server.user, password=server.password, ok=status == 200
+        )
+        assert statuses(server, 0) == [status]
