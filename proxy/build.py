@@ -109,7 +109,7 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
     stack.push_async_callback(pages.close)
     incoming = cache / "incoming"
     await asyncio.to_thread(partial(incoming.mkdir, mode=0o700, parents=True, exist_ok=True))
-    await asyncio.to_thread(partial(remove_stale_parts, incoming, before=time.time() - PART_LIFE))
+    await remove_stale_parts(incoming, files, before=time.time() - PART_LIFE)
     for chore in (files.run(settings.cache.sweep), pages.run(settings.cache.sweep)):
         stack.push_async_callback(_cancelled, asyncio.create_task(chore))
     upstream = None

@@ -319,11 +319,28 @@ def _spread(failures: int) -> float:
     return 0.0 if failures <= 1 else min(2.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311 -- spreading load, not a secret
 
 
-def remove_stale_parts(folder: Path, *, before: float) -> int:
-    """Remove what downloads left in *folder* and nobody came back for since *before* (epoch seconds); how many."""
+async def remove_stale_parts(folder: Path, cache: Cache, *, before: float) -> int:
+    """Remove what downloads left in *folder* and no download will use; how many.
+
+    That is what nobody came back for since *before* (epoch seconds), what no digest can vouch for, and what *cache*
+    had adopted already when a crash came: its second name would keep the bytes on disk after their eviction.
+    """
     removed = 0
-    for entry in os.scandir(folder):
-        if entry.is_file(follow_symlinks=False) and (entry.name.endswith(UNSURE) or entry.stat().st_mtime < before):
-            os.unlink(entry.path)
+    for path, changed in await asyncio.to_thread(_parts, folder):
+        if path.suffix == UNSURE or changed < before or await _is_held(cache, path.stem):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
             removed += 1
     return removed
+
+
+def _parts(folder: Path) -> list[tuple[Path, float]]:
+    """The files in *folder*, and when each last grew (epoch seconds)."""
+    entries = [entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+    return [(Path(entry.path), entry.stat(follow_symlinks=False).st_mtime) for entry in entries]
+
+
+async def _is_held(cache: Cache, sha256: str) -> bool:
+    blob = await cache.open(sha256)
+    if blob is not None:
+        await asyncio.to_thread(blob.handle.close)
+    return blob is not None

@@ -5,13 +5,16 @@ Nothing here does I/O: the same name, claims and settings give the same answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, NewType
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_version
 
+from .errors import BadUpload
 from .simple.model import File
+from .simple.names import SDISTS, versions_of
 
 PublicName = NewType("PublicName", NormalizedName)
 """A name the upstream may be asked about.  Only Policy.route makes one."""
@@ -56,6 +59,21 @@ class Policy:
         """Whether an upstream's *file* may be seen: not where its name could be a private project's too."""
         return all(self.route(rival, claims).public is not None for rival in file.rivals)
 
+    def check_release(self, name: NormalizedName, file: File, files: Iterable[File]) -> None:
+        """Raise BadUpload where *file* is a second source distribution of a version among *files* (rule U9)."""
+        if not file.filename.lower().endswith(SDISTS):
+            return
+        release = _release(name, file)
+        for other in files:
+            is_another = other.filename != file.filename and other.filename.lower().endswith(SDISTS)
+            if is_another and _release(name, other) == release:
+                raise BadUpload(f"Only one sdist may be uploaded per release, and {other.filename} is here already.")
+
     def must_ask(self, name: NormalizedName, claims: Claims) -> bool:
         """Whether the first upload of *name* needs a look at the upstream: not where the operator has spoken."""
         return self.claim == "explicit" and not self.route(name, claims).local
+
+
+def _release(name: NormalizedName, file: File) -> str:
+    """The version of *file*, the same for 1.0 and 1.0.0."""
+    return "".join(map(canonicalize_version, versions_of(name, [file.filename])))

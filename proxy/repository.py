@@ -150,6 +150,7 @@ class Repository:
         public = self._policy.route(name, claims).public
         if self._upstream is not None and public is not None and self._policy.must_ask(name, claims):
             await self._refuse_if_public(self._upstream, public)
+        self._policy.check_release(name, file, await self._store.files(name))
         await self._store.add(name, file, body, metadata)
 
     async def _refuse_if_public(self, upstream: Upstream, name: PublicName) -> None:

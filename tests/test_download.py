@@ -258,11 +258,13 @@ async def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     assert victim.read_bytes() == b"precious"
 
 
-def test_stale_parts_are_removed_and_young_ones_kept(tmp_path: Path) -> None:
-    for name, age in (("old.part", 100), ("young.part", 0), ("unsure.new", 0)):
+async def test_stale_parts_are_removed_and_young_ones_kept(tmp_path: Path) -> None:
+    cache = MemoryCache()
+    cache.bodies["adopted"] = b"", 1000.0
+    for name, age in (("old.part", 100), ("young.part", 0), ("unsure.new", 0), ("adopted.part", 0)):
         (tmp_path / name).write_bytes(b"")
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    assert remove_stale_parts(tmp_path, before=950) == 2
+    assert await remove_stale_parts(tmp_path, cache, before=950) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["young.part"]
 
 

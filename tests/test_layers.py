@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "build": {"*"},
     "errors": set[str](),
     "simple": {"errors"},
-    "policy": {"simple"},
+    "policy": {"errors", "simple"},
     "archive": {"errors", "simple"},
     "upload": {"archive", "errors", "simple"},
     "storage": {"policy", "simple"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,7 +186,7 @@ async def test_whatever_one_mirror_says_instead_of_a_page_the_next_is_asked(
 ) -> None:
     publish(*ups)
     ups[0].fault("/simple/", **fault)
-    async with mirror_set(*ups, answer=0.2, stall=0.2) as mirrors:
+    async with mirror_set(*ups, connect=0.3, answer=0.2, stall=0.2) as mirrors:
         answer = await mirrors.page(DEMO, None)
         assert answer.snapshot.mirror == "two"
         assert answer.project is not None
@@ -295,16 +295,15 @@ async def test_the_metadata_beside_a_file_is_had_from_any_mirror(ups: tuple[Upst
 
 
 async def test_a_mirror_that_leads_elsewhere_for_its_files_still_has_the_others_behind_it() -> None:
-    async with UpstreamServer() as files, UpstreamServer() as two:
-        async with UpstreamServer(links=files.files) as one:
-            publish(one, files, two)
-            async with mirror_set(one, two, behind=(files,)) as mirrors:
-                file = await the_file(mirrors)
-                assert file.url.startswith(files.origin)
-                assert await fetch(mirrors, file) == BODY
-                files.fault("/packages/", status=500)
-                assert await fetch(mirrors, file) == BODY
-            assert len(two.asked("/packages/")) == 1
+    async with UpstreamServer() as files, UpstreamServer() as two, UpstreamServer(links=files.files) as one:
+        publish(one, files, two)
+        async with mirror_set(one, two, behind=(files,)) as mirrors:
+            file = await the_file(mirrors)
+            assert file.url.startswith(files.origin)
+            assert await fetch(mirrors, file) == BODY
+            files.fault("/packages/", status=500)
+            assert await fetch(mirrors, file) == BODY
+        assert len(two.asked("/packages/")) == 1
 
 
 async def test_a_file_at_a_place_of_its_own_is_asked_for_there_alone(
@@ -353,7 +352,7 @@ async def test_whatever_one_mirror_says_instead_of_a_file_the_next_is_asked(
 ) -> None:
     publish(*ups)
     ups[0].fault("/packages/", **fault)
-    async with mirror_set(*ups, answer=0.2) as mirrors:
+    async with mirror_set(*ups, connect=0.3, answer=0.2) as mirrors:
         file = await the_file(mirrors)
         assert await fetch(mirrors, file) == BODY
         assert order(mirrors) == ["two", "one"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName, canonicalize_name
 
+from proxy.errors import BadUpload
 from proxy.policy import Policy, PublicName, Route
 
 from .make import file
@@ -73,3 +76,19 @@ def test_a_file_that_could_be_a_private_projects_is_not_admitted() -> None:
 )
 def test_only_an_unknown_name_needs_a_look_at_the_index(policy: Policy, claimed: bool, asks: bool) -> None:
     assert policy.must_ask(ACME, frozenset({ACME} if claimed else ())) is asks
+
+
+@pytest.mark.parametrize(
+    ("filename", "refused"),
+    [
+        ("acme-1.0.zip", True),
+        ("acme-1.0.0.zip", True),
+        ("acme-1.1.tar.gz", False),
+        ("acme-1.0.tar.gz", False),  # the same file again is the store's to judge
+        ("acme-1.0-py3-none-any.whl", False),
+    ],
+)
+def test_a_release_has_one_sdist(filename: str, refused: bool) -> None:
+    present = [file("acme-1.0.tar.gz"), file("acme-1.0-py2-none-any.whl")]
+    with pytest.raises(BadUpload, match="Only one sdist") if refused else nullcontext():
+        Policy().check_release(ACME, file(filename), present)

@@ -482,6 +482,24 @@ async def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(hous
     assert house.left() == []
 
 
+@pytest.mark.parametrize(("user", "status"), [("alice", b"100 Continue"), ("nobody", b"401 ")])
+async def test_who_waits_to_be_asked_for_the_body_is_asked_or_refused(house: House, user: str, status: bytes) -> None:
+    """curl and Java do, with `Expect: 100-continue` (rule 96)."""
+    reader, writer = await asyncio.open_connection(house.server.host, house.server.port)
+    body = form(GOOD)
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nX-User: {user}\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 " + status)
+    if user == "alice":
+        await reader.readline()
+        writer.write(body)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    else:
+        assert b"Connection: close" in await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_length_that_is_not_told_is_counted(house: House) -> None:
     body = form([*without(GOOD, "content"), ("content", bytes(5_000_000), FILENAME, OCTETS)])
     status, _, _, _ = await house.post(slowly(body))

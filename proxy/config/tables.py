@@ -131,7 +131,7 @@ class Auth(Table):
 
 class Upload(Table):
     max_size: Bytes = Size(4 * 10**9)
-    max_field: Bytes = Size(2**20)
+    max_field: Bytes = Size(4 * 2**20)
     max_metadata: Bytes = Size(4 * 2**20)
     max_unpacked: Bytes = Size(20 * 10**9)
     max_members: Count = 200_000

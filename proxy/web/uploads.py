@@ -85,6 +85,8 @@ class Uploads:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             await self._sign_in(request)
+            _refuse_early(request, self._limits)
+            _ask_for_body(request)
             received = await receive(request, incoming=self._incoming, limits=self._limits)
             try:
                 await self._take(received)
@@ -113,7 +115,6 @@ async def receive(request: web.BaseRequest, *, incoming: Path, limits: UploadLim
     Raise TooLarge, BadUpload or OutOfUse where *limits* or the upload API's rules are broken; ConnectionError where
     the client went away.  Nothing is left in *incoming* then, nor where this is cancelled.
     """
-    _refuse_early(request, limits)
     collected = _Collected(incoming, limits)
     try:
         most = limits.max_size + limits.max_field + limits.max_parts * OVERHEAD
@@ -149,6 +150,10 @@ async def _refuse(request: web.BaseRequest, error: ProxyError) -> web.StreamResp
     response = explain(request, error)
     if request.content.at_eof():
         return response
+    if _waits(request):
+        # It was not asked for its body, and will hardly send it.
+        response.force_close()
+        return response
     # Answered first: some clients look for an answer while they send.
     await response.prepare(request)
     await response.write_eof()
@@ -165,6 +170,17 @@ def _refuse_early(request: web.BaseRequest, limits: UploadLimits) -> None:
         raise TooLarge(_too_large(limits))
     if request.content_type != "multipart/form-data":
         raise BadUpload("An upload is a form of type multipart/form-data: use twine, uv publish or their like.")
+
+
+def _ask_for_body(request: web.BaseRequest) -> None:
+    """What a client waits for that sent `Expect: 100-continue`: only now is its file wanted (RFC 9110, 10.1.1)."""
+    if _waits(request) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _waits(request: web.BaseRequest) -> bool:
+    expects = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    return expects and request.version >= aiohttp.HttpVersion11
 
 
 def _too_large(limits: UploadLimits) -> str:

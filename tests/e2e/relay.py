@@ -26,13 +26,18 @@ class Relay:
     """With its slash."""
 
     def take(self, listener: socket.socket) -> None:
-        """Serve until *listener* is closed."""
+        """Serve until *listener* is shut down."""
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", urlsplit(self.to).port or 0))
-                for work in (self._questions, _answers):
-                    threading.Thread(target=work, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+
+    def _connect(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", urlsplit(self.to).port or 0)) as server:
+            questions = threading.Thread(target=self._questions, args=(client, server), daemon=True)
+            questions.start()
+            _answers(client, server)
+            questions.join()
 
     def _questions(self, client: socket.socket, server: socket.socket) -> None:
         passed = 0
@@ -53,7 +58,7 @@ def _answers(client: socket.socket, server: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := server.recv(READ):
             client.sendall(data)
-    # Not closed: the other thread may be reading, and closing would not wake it.
+    # Wakes whoever still reads there, which closing would not.
     for end in (client, server):
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

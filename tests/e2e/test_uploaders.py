@@ -95,30 +95,42 @@ def test_files_are_taken_once_and_never_change(uploader: Uploader, server: Serve
     assert fetch(f"{server.simple}{name}/").decode() == page
 
 
-def test_wrong_and_missing_credentials_are_told_as_such(uploader: Uploader, server: Server, tmp_path: Path) -> None:
-    name = f"{uploader.tool}-without-a-user"
+def test_wrong_credentials_are_told_as_such(uploader: Uploader, server: Server, tmp_path: Path) -> None:
+    name = f"{uploader.tool}-with-a-wrong-user"
     since, file = len(statuses(server, 0)), wheel(tmp_path, name)
-    for user, password, sentence in (
-        (server.user, "a guess", "The user name or the password is wrong."),
-        ("nobody", server.password, "The user name or the password is wrong."),
-        (None, "", "This needs a user name and a password."),
-    ):
+    for user, password in ((server.user, "a guess"), ("nobody", server.password)):
         refused = uploader.upload(server.url, file, user=user, password=password, ok=False)
         assert refused.returncode != 0
         assert "401" in said(refused)
-        assert sentence in said(refused)
-    assert set(statuses(server, since)) == {401}
+        assert "The user name or the password is wrong." in said(refused)
+    assert statuses(server, since) == [401, 401]
     # Nobody has claimed the name.
-    uploader.upload(server.url, file, user=server.user, password=server.password)
+    assert f'href="{name}/"' not in fetch(server.simple).decode()
 
 
-def test_a_big_file_without_credentials_still_brings_the_sentence(
-    uploader: Uploader, server: Server, tmp_path: Path
-) -> None:
-    """Answered before the body is read: the client must get to read it, not a broken pipe (decision 32)."""
-    file = wheel(tmp_path, f"{uploader.tool}-big", payload=bytes(12_000_000))
-    refused = uploader.upload(server.url, file, ok=False)
+def test_missing_credentials_are_told_as_such(desk: Workstation, server: Server, tmp_path: Path) -> None:
+    """By twine; uv sends nothing then, and says so."""
+    since, file = len(statuses(server, 0)), wheel(tmp_path, "without-a-user")
+    refused = Uploader("twine", desk).upload(server.url, file, ok=False)
+    assert refused.returncode != 0
+    assert "401 Unauthorized" in said(refused)
     assert "This needs a user name and a password." in said(refused)
+    assert "Missing credentials" in said(Uploader("uv", desk).upload(server.url, file, ok=False))
+    assert statuses(server, since) == [401]
+
+
+def test_where_anyone_may_upload_credentials_do_not_matter(uploader: Uploader, tmp_path: Path) -> None:
+    """Both tools send what they have stored for the host, and uv cannot do without."""
+    with yizhan(tmp_path / "data", config='[auth]\nupload = "anyone"\n') as server:
+        uploader.upload(server.url, wheel(tmp_path, "demo"), user="whoever", password="whatever")
+        assert ">demo-1.0-py3-none-any.whl</a>" in fetch(f"{server.simple}demo/").decode()
+
+
+def test_who_sends_megabytes_for_nothing_gets_to_read_why(uploader: Uploader, server: Server, tmp_path: Path) -> None:
+    """Answered before the body is read, and not with a broken pipe (decision 32)."""
+    file = wheel(tmp_path, f"{uploader.tool}-big", payload=bytes(12_000_000))
+    refused = uploader.upload(server.url, file, user="nobody", ok=False)
+    assert "The user name or the password is wrong." in said(refused)
 
 
 def test_a_name_of_the_index_is_refused_with_the_way_out(
