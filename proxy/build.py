@@ -40,6 +40,7 @@ from .web.htpasswd import Htpasswd
 from .web.index import ProjectPages, RootPage
 from .web.peers import Peers
 from .web.sending import prepare_socket
+from .web.underway import UnderWay
 from .web.uploads import UploadLimits, Uploads
 
 USER_AGENT = f"yizhan/{__version__}"
@@ -88,12 +89,16 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, tuple[str, str
             stack.callback(listening.close)
         app = await _app(settings, stack)
         user = await asyncio.to_thread(_first_user, settings)
+        requests, grace = UnderWay(app), settings.server.grace
         # aiohttp waits for this long twice: once for handlers, once for connections.
-        runner = web.ServerRunner(_server(settings, app), shutdown_timeout=settings.server.grace / 2)
+        runner = web.ServerRunner(_server(settings, requests), shutdown_timeout=grace / 4)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(requests.finish, grace / 2)
         for listening in sockets:
-            await web.SockSite(runner, listening, backlog=BACKLOG).start()
+            site = web.SockSite(runner, listening, backlog=BACKLOG)
+            await site.start()
+            stack.push_async_callback(site.stop)
         yield _url(settings, sockets[0]), user
 
 

@@ -15,7 +15,8 @@ import random
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -34,8 +35,11 @@ PROGRESS = 256 * 1024
 RESUMABLE, UNSURE = ".part", ".new"
 """How the names of part files end: with a known sha256, and without."""
 
-SUSPECTS = 1000
+DOUBTED = 1000
 """Files of which it is remembered that a mirror sent wrong bytes."""
+
+EARLIER = "an earlier try"
+"""Stands for the mirrors whose bytes are in a part that is taken up again."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +72,30 @@ class Sources(Protocol):
         ...
 
 
+class Doubts:
+    """What is known of mirrors that sent wrong bytes of one file."""
+
+    def __init__(self) -> None:
+        self._liars = set[str]()
+        self._suspects = set[str]()
+
+    def blame(self, used: list[str]) -> None:
+        """What the mirrors *used* brought, in that order, is not the file."""
+        if len(set(used)) == 1:
+            self._liars.update(used)
+        else:
+            # Which of several lied cannot be told.  Whoever broke off is likelier than the one that came to the end.
+            self._suspects.update(used[:-1] if set(used[:-1]) - {EARLIER} else used)
+
+    def avoided(self) -> set[str]:
+        """Whom to ask last."""
+        return set(self._liars or self._suspects)
+
+
 class Download:
     """One file on its way in.  Follow it with `grown` and `handle`; it goes on when followers leave."""
 
-    def __init__(self, file: File, part: Part, *, pinned: str | None, suspects: frozenset[str] = frozenset()) -> None:
+    def __init__(self, file: File, part: Part, *, pinned: str | None, doubts: Doubts | None = None) -> None:
         self.file = file
         self.total = file.size
         """Bytes of the whole, once known."""
@@ -79,7 +103,7 @@ class Download:
         """How many bytes clients may have."""
         self.sha256: str | None = None
         """Set once all is verified."""
-        self.suspects = set(suspects)
+        self.doubts = doubts or Doubts()
         self._part = part
         self._hashes = {**file.hashes, "sha256": pinned} if pinned else file.hashes
         self._error: ProxyError | None = None
@@ -96,7 +120,7 @@ class Download:
         while self.ready <= beyond and not self.ended:
             await self._grew.wait()
         if self._error is not None and self.ready <= beyond:
-            raise self._error
+            raise copy(self._error)
         return self.ready
 
     def handle(self) -> BinaryIO:
@@ -110,31 +134,36 @@ class Download:
             self._release()
             return await self._fetch(sources, tries, pause)
         except OSError as error:
+            # Kept to be resumed, it would take the last room on the disk from every other file.
+            with suppress(OSError):
+                await asyncio.to_thread(self._part.discard)
             raise Unavailable(f"{self.file.filename} could not be written to the cache: {error.strerror}.") from error
 
     async def _fetch(self, sources: Sources, tries: int, pause: Callable[[int], float]) -> str:
-        failures = 0
-        avoid = set(self.suspects)
+        failures, avoid = 0, self.doubts.avoided()
+        used = [EARLIER] if self._part.size else []
         while True:
-            before, used = self._part.size, set[str]()
+            before = self._part.size
             try:
                 while not self._is_whole():
                     await self._take(sources, frozenset(avoid), used)
                 return await self._verified()
             except MirrorFailed as error:
-                avoid |= used
-                failures = 1 if self._part.size - before >= PROGRESS else failures + 1
+                progress = self._part.size - before >= PROGRESS
+                failures = 1 if progress else failures + 1
+                # Better one that brings much and breaks off than those who broke off before it, or lied.
+                if not (progress and avoid):
+                    avoid.add(used[-1])
                 if failures >= tries or not (self._hashes or self.ready == 0):
                     raise
                 logger.info("%s: %s Trying on.", self.file.filename, error)
                 if not self._hashes:
                     await asyncio.to_thread(self._part.restart)
             except BadDigest as error:
-                # Which of several contributors lied cannot be told; each is asked last from now on.
-                self.suspects |= used
-                avoid |= used
+                logger.warning("%s from %s: %s", self.file.filename, ", ".join(used), error)
+                self.doubts.blame(used)
+                avoid, used = self.doubts.avoided(), []
                 failures += 1
-                logger.warning("%s from %s: %s", self.file.filename, ", ".join(sorted(used)) or "the part", error)
                 await asyncio.to_thread(self._part.restart)
                 if failures >= tries or self.ready:
                     raise
@@ -145,11 +174,11 @@ class Download:
                     raise
             await asyncio.sleep(pause(failures))
 
-    async def _take(self, sources: Sources, avoid: frozenset[str], used: set[str]) -> None:
-        """Append what one transfer brings."""
+    async def _take(self, sources: Sources, avoid: frozenset[str], used: list[str]) -> None:
+        """Append what one transfer brings, and its mirror to *used*."""
         have = self._part.size
         async with sources.transfer(self.file, offset=have, avoid=avoid) as transfer:
-            used.add(transfer.mirror)
+            used.append(transfer.mirror)
             self._agree_on_size(transfer)
             skip = have - transfer.offset  # a mirror without ranges begins anew: the digest tells if it is the same
             if skip < 0:
@@ -201,7 +230,8 @@ class Download:
         self._wake()
 
     def fail(self, error: ProxyError) -> None:
-        self._error = error
+        # Copies have no traceback: it leads back here, and would keep the descriptor until garbage is collected.
+        self._error = copy(error)
         self._wake()
 
     def _wake(self) -> None:
@@ -230,7 +260,7 @@ class Downloads:
         self._tries = tries
         self._pause = pause or _spread
         self._running: dict[str, tuple[Download, asyncio.Task[None]]] = {}
-        self._suspects: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._doubts: OrderedDict[str, Doubts] = OrderedDict()
         self._ended = 0
 
     async def obtain(self, file: File, sha256: str | None) -> Blob | Download:
@@ -249,7 +279,7 @@ class Downloads:
     def _begin(self, key: str, file: File, sha256: str | None) -> None:
         # What no digest can vouch for is never taken up again: remove_stale_parts knows it by its ending.
         part = Part(self._folder / (key + (RESUMABLE if sha256 else UNSURE)), file.hashes)
-        download = Download(file, part, pinned=sha256, suspects=self._suspects.get(key, frozenset()))
+        download = Download(file, part, pinned=sha256, doubts=self._doubts.get(key))
         self._running[key] = download, asyncio.create_task(self._run(key, download, part))
 
     async def measure(self, file: File) -> int | None:
@@ -285,7 +315,7 @@ class Downloads:
             download.fail(Unavailable(f"{download.file.filename} could not be fetched."))
             raise
         finally:
-            self._remember(key, download.suspects)
+            self._remember(key, download.doubts)
             del self._running[key]
             self._ended += 1
 
@@ -306,12 +336,12 @@ class Downloads:
         finally:
             await asyncio.to_thread(part.discard)
 
-    def _remember(self, key: str, suspects: set[str]) -> None:
-        if suspects:
-            self._suspects[key] = frozenset(suspects)
-            self._suspects.move_to_end(key)
-            while len(self._suspects) > SUSPECTS:
-                self._suspects.popitem(last=False)
+    def _remember(self, key: str, doubts: Doubts) -> None:
+        if doubts.avoided():
+            self._doubts[key] = doubts
+            self._doubts.move_to_end(key)
+            while len(self._doubts) > DOUBTED:
+                self._doubts.popitem(last=False)
 
 
 def _spread(failures: int) -> float:

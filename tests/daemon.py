@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,12 +104,13 @@ def start(
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(file), "--data", str(data)]
     command += ["--listen", "127.0.0.1:0"] if "listen" not in config else []
     command += ["--upstream", upstream] if upstream else []
+    return launch([*command, *arguments], {**clean_environment(), **(environment or {})})
+
+
+def launch(command: Sequence[str], environment: Mapping[str, str]) -> Server:
+    """Start *command*, which serves, in *environment* alone, and wait until it is ready."""
     process = subprocess.Popen(
-        [*command, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**clean_environment(), **(environment or {})},
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(environment)
     )
     server = Server(process)
     threading.Thread(target=server._read, daemon=True).start()

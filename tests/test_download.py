@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import gc
 import hashlib
 import os
 import random
@@ -148,15 +151,15 @@ async def test_a_flipped_byte_never_arrives_in_a_whole_file_and_the_next_request
     assert isinstance(found, Download)
     with pytest.raises(BadDigest):
         await follow(found, got)
-    assert len(got) == len(BODY) - HOLD
+    assert len(got) == len(BODY) - 64 * 1024
     assert list(tmp_path.iterdir()) == []
     assert await house.read(listed()) == BODY
     assert house.sources.opened[1] == ("honest", 0, frozenset({"liar"}))
 
 
 async def test_a_small_file_is_healed_before_any_client_sees_a_byte(tmp_path: Path) -> None:
-    small = BODY[:HOLD]
-    house = House(tmp_path, Line(WRONG[:HOLD], mirror="liar"), Line(small, mirror="honest"))
+    small = BODY[: 64 * 1024]
+    house = House(tmp_path, Line(WRONG[: 64 * 1024], mirror="liar"), Line(small, mirror="honest"))
     assert await house.read(listed(small)) == small
 
 
@@ -256,6 +259,44 @@ async def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     with pytest.raises(ProxyError):
         await House(parts, Line(BODY)).read(listed())
     assert victim.read_bytes() == b"precious"
+
+
+def held_open(folder: Path) -> list[str]:
+    """The files in *folder*, removed ones too, that this process has open."""
+    found = list[str]()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return [path for path in found if path.startswith(str(folder))]
+
+
+async def test_a_file_that_does_not_fit_on_the_disk_leaves_its_room_to_others_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for garbage to be collected: a removed file that is open takes as much room as any."""
+    written = 0
+
+    def pwrite(fd: int, chunk: bytes, offset: int) -> int:
+        nonlocal written
+        written += len(chunk)
+        if written > 500_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, chunk, offset)
+
+    write = os.pwrite
+    monkeypatch.setattr("proxy.part.os.pwrite", pwrite)
+    house = House(tmp_path, Line(BODY))
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(Unavailable):
+            await house.read(listed())
+        await settled(house)
+        assert written > 500_000
+        assert list(tmp_path.iterdir()) == []
+        assert held_open(tmp_path) == []
+    finally:
+        gc.enable()
 
 
 async def test_stale_parts_are_removed_and_young_ones_kept(tmp_path: Path) -> None:

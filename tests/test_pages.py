@@ -225,7 +225,13 @@ async def test_a_slow_refresh_is_waited_for_only_shortly_where_an_old_page_exist
 
 @pytest.mark.parametrize(
     "fault",
-    [{"status": 500}, {"status": 403}, CAPTIVE, {"cut_after": 10}, {"status": 200, "body": b"{}"}],
+    [
+        {"status": 500},
+        {"status": 403},
+        CAPTIVE,
+        {"status": 200, "body": b"<html>" * 9, "cut_after": 10},
+        {"status": 200, "body": b"{}"},
+    ],
     ids=str,
 )
 async def test_a_refresh_that_fails_leaves_the_old_page_and_is_not_tried_again_for_a_while(
@@ -317,7 +323,7 @@ async def test_a_cold_page_is_unknown_while_mirrors_are_down_and_asked_for_each_
 async def test_a_cold_page_is_waited_for_no_longer_than_the_hard_deadline(up: UpstreamServer) -> None:
     async with house(up, hard=0.05) as home:
         up.fault("/simple/", silent=True)
-        with pytest.raises(UpstreamDown, match="No mirror answered for demo within 0.05 seconds"):
+        with pytest.raises(UpstreamDown, match="No mirror answered for demo within"):
             await home.project()
         up.heal()
         await home.settled()

@@ -32,7 +32,8 @@ class House:
         self.store = MemoryStore()
         self.cache = MemoryCache()
         self.upstream = FakeUpstream()
-        self.downloads = Downloads(folder / "incoming", FakeSources([Line(b"bytes")]), self.cache, self.store)
+        self.sources = FakeSources([Line(b"bytes")])
+        self.downloads = Downloads(folder / "incoming", self.sources, self.cache, self.store)
         self.repository = Repository(
             store=self.store,
             names=self.store,

@@ -196,6 +196,40 @@ async def test_when_the_disk_fails_nothing_is_visible_and_the_next_upload_is_fin
     assert len(await disk.files(ACME)) == 1
 
 
+async def test_bytes_reach_the_disk_before_names_names_before_rows_and_rows_before_others(
+    folder: Path, disk: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut may leave of an upload is then nothing, or all of it."""
+    done: list[str] = []
+    sync, move, change = os.fsync, os.replace, disk._generation.change
+
+    def synced(fd: int) -> None:
+        sync(fd)
+        place = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        done.append("folder" if place.is_dir() else f"bytes {place.suffix}")
+
+    def moved(source: Path, target: Path) -> None:
+        move(source, target)
+        done.append(f"name {source.suffix}")
+
+    def told() -> None:
+        change()
+        done.append("told")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", moved)
+    monkeypatch.setattr(disk._generation, "change", told)
+    disk._writing._connection.set_trace_callback(done.append)
+    await add(disk, disk.incoming)
+    disk._writing._connection.set_trace_callback(None)
+    assert [step for step in done if not step.startswith(("SELECT", "INSERT", "BEGIN"))] == [
+        *("bytes .part", "bytes .metadata", "name .part", "name .metadata"),
+        *("folder", "folder", "folder", "COMMIT", "told"),
+    ]
+    # With FULL, a commit is on the disk when it returns.
+    assert disk._writing._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 async def test_a_full_disk_is_said_to_be_full(disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

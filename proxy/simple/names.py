@@ -73,8 +73,10 @@ def projects_of(filename: str) -> tuple[NormalizedName, ...]:
     if filename[-4:].lower() == ".whl":
         return _names([parts[0]]) if len(parts) > 1 else ()
     splits = [("-".join(parts[:i]), "-".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
-    likely = [name for name, version in splits if _is_version(version)]
-    return _names(likely or [name for name, _ in splits])
+    if any(_is_version(version) for _, version in splits):
+        # Not those alone: `1-0-1` is no version, and yet who asks for acme-sdk-1-0-1.zip may mean acme-sdk.
+        splits = [split for split in splits if _VERSION_BEGINS.match(split[1])]
+    return _names([name for name, _ in splits])
 
 
 def belongs(filename: str, name: NormalizedName) -> bool:
@@ -83,6 +85,7 @@ def belongs(filename: str, name: NormalizedName) -> bool:
     first, hyphen, rest = (stem or "").partition("-")
     if "-" in rest and filename[-4:].lower() != ".whl":
         return name in projects_of(filename)  # more than one split: foo-bar-2.tar.gz is not foo's
+    first = first.rstrip("-_.")
     return hyphen == "-" and len(first) <= MAX_NAME and first.isascii() and _SEPARATORS.sub("-", first).lower() == name
 
 
@@ -131,7 +134,8 @@ def _names(texts: list[str]) -> tuple[NormalizedName, ...]:
     names: dict[NormalizedName, None] = {}
     for text in texts:
         try:
-            names[parse_name(text)] = None
+            # No name ends so, but `acme-sdk--1.zip` must not be taken for acme-sdk-1's alone.
+            names[parse_name(text.rstrip("-_."))] = None
         except NotFound:
             continue
     return tuple(names)

@@ -8,25 +8,29 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from ..daemon import Access, Server, program, run
+from ..daemon import Access, Server, clean_environment, program, run
 
 WIDE = "1000"
 """Columns of a terminal in which no program breaks a sentence in two."""
 
 
 MARK = "/-/mark-"
+"""The beginning of a path at which there is nothing."""
+
+PATIENCE = 30.0
+"""Seconds that anything may take on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Workstation:
-    """What *folder* holds: nothing of the real machine's settings, caches, keyring and packages is seen (decision 37)."""
+    """What *folder* holds: its programs see none of the real machine's settings, caches and packages (decision 37)."""
 
     folder: Path
 
@@ -55,6 +59,7 @@ class Workstation:
             "XDG_CONFIG_HOME": str(self.home / ".config"),
             "XDG_CACHE_HOME": str(cache),
             "XDG_DATA_HOME": str(self.home / ".local" / "share"),
+            "XDG_STATE_HOME": str(self.home / ".local" / "state"),
             "PIP_CACHE_DIR": str(cache / "pip"),
             "UV_CACHE_DIR": str(cache / "uv"),
             "VIRTUAL_ENV": str(self.folder / "venv"),
@@ -70,6 +75,21 @@ class Workstation:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end; where *ok*, it must succeed."""
         return run(*command, folder=folder, environment={**self.environment(), **(environment or {})}, ok=ok)
+
+    @contextlib.contextmanager
+    def running(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """A program that goes on while the test does something else; it is ended with the block."""
+        with subprocess.Popen(
+            [program(command[0]), *command[1:]],
+            env={**clean_environment(), **self.environment()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def pip(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """pip, for its environment."""
@@ -109,11 +129,16 @@ def answered(server: Server) -> list[Access]:
     mark = f"{MARK}{secrets.token_hex(8)}"
     with contextlib.suppress(HTTPError):
         fetch(server.url.removesuffix("/") + mark)
-    late = time.monotonic() + 20
-    while not any(access.target == mark for access in server.accesses()):
-        assert time.monotonic() < late, "the access log ends early"
-        time.sleep(0.01)
+    wait_until(lambda: any(access.target == mark for access in server.accesses()))
     return [access for access in server.accesses() if not access.target.startswith(MARK)]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return once *condition* holds in another process, which has no event to wait for."""
+    late = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < late, f"it does not come true within {PATIENCE} s"
+        time.sleep(0.01)
 
 
 def has(name: str) -> bool:

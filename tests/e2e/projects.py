@@ -44,9 +44,10 @@ def build_sdist(sdist_directory, config_settings=None):
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     filename = f"{STEM}-py3-none-any.whl"
     members = {str(path): path.read_bytes() for path in Path(MODULE).glob("*.py")}
-    members[f"{STEM}.dist-info/METADATA"] = metadata()
-    members[f"{STEM}.dist-info/WHEEL"] = b"Wheel-Version: 1.0\\nGenerator: backend\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-    members[f"{STEM}.dist-info/RECORD"] = "".join(f"{name},,\\n" for name in [*members, f"{STEM}.dist-info/RECORD"]).encode()
+    about = f"{STEM}.dist-info"
+    members[f"{about}/METADATA"] = metadata()
+    members[f"{about}/WHEEL"] = b"Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    members[f"{about}/RECORD"] = "".join(f"{name},,\\n" for name in [*members, f"{about}/RECORD"]).encode()
     with zipfile.ZipFile(Path(wheel_directory, filename), "w") as archive:
         for name, body in members.items():
             archive.writestr(name, body)

@@ -41,7 +41,7 @@ class Locked:
 
 @pytest.fixture
 def index(upstream: UpstreamServer, desk: Workstation, tmp_path: Path) -> UpstreamServer:
-    """A static mirror: wheels with and without metadata beside them, several versions, and a project of sdists alone."""
+    """A static mirror: wheels with and without metadata beside them, several versions, a project of sdists alone."""
     for version in ("1.0", "1.1"):
         requires = ("library<3", "marked; sys_platform == 'linux'")
         filename, body = make.wheel("framework", version, requires=requires, requires_python=">=3.9")
@@ -51,7 +51,7 @@ def index(upstream: UpstreamServer, desk: Workstation, tmp_path: Path) -> Upstre
     for version in ("2.0", "3.0"):
         # uv reads the end of it by Range, for want of metadata.
         upstream.publish("library", *make.wheel("library", version, payload=bytes(300_000)))
-    upstream.publish("marked", *make.wheel("marked", "1.0+local.1"), upload_time="2020-02-29T23:59:59Z")
+    upstream.publish("marked", *make.wheel("marked", "1.0.post1"), upload_time="2020-02-29T23:59:59Z")
     upstream.publish("marked", *make.wheel("marked", "0.9"), yanked="broken")
     source = tmp_path / "source"
     write_project(source, "source-only", "4.0", requires=(), module="ANSWER = 42\n")
@@ -103,7 +103,7 @@ def restart(server: Server, index: UpstreamServer, data: Path) -> None:
 
 def check_installed(desk: Workstation) -> None:
     versions = {name: desk.version(name) for name in ("framework", "library", "marked", "source-only")}
-    assert versions == {"framework": "1.1", "library": "2.0", "marked": "1.0+local.1", "source-only": "4.0"}
+    assert versions == {"framework": "1.1", "library": "2.0", "marked": "1.0.post1", "source-only": "4.0"}
 
 
 def test_a_lock_differs_from_a_mirrors_in_the_host_alone(
@@ -151,6 +151,21 @@ def test_a_lock_installs_from_a_server_that_has_forgotten_every_page(
             assert {target.partition("/packages/")[0] for target in asked} == {""}
             assert len(index.asked("/packages/")) == len(locked)
             restart(server, index, data)
+
+
+def test_a_plus_in_a_version_is_found_as_pip_and_as_uv_spell_it(
+    desk: Workstation, upstream: UpstreamServer, tmp_path: Path
+) -> None:
+    """pip asks for `%2B` whatever the page says, uv for what it says."""
+    upstream.publish("framework", *make.wheel("framework", "1.0+cpu"))
+    with yizhan(tmp_path / "data", upstream=upstream.simple) as server:
+        desk.pip("install", "-i", server.simple, "framework")
+        assert desk.version("framework") == "1.0+cpu"
+        desk.set_up()
+        desk.uv("pip", "install", "--default-index", server.simple, "framework==1.0+cpu")
+        assert desk.version("framework") == "1.0+cpu"
+        assert any("/framework-1.0%2Bcpu-" in access.target for access in answered(server))
+        assert any("/framework-1.0+cpu-" in access.target for access in answered(server))
 
 
 def test_a_lock_with_another_hash_is_not_installed(

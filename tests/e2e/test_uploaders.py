@@ -29,16 +29,17 @@ class Uploader:
     desk: Workstation
 
     def upload(
-        self, url: str, *files: Path, user: str | None = None, password: str = "", ok: bool = True
+        self, url: str, *files: Path, user: tuple[str, str] | None, ok: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Upload *files* to *url*, without credentials where *user* is None."""
+        """Upload *files* to *url* with the name and password of *user*, if there is one."""
+        name, password = user or ("", "")
         if self.tool == "twine":
             # Without any, twine alone would not even ask.
-            words = ["--non-interactive", "--repository-url", url, "-u", user or "", "-p", password]
+            words = ["--non-interactive", "--repository-url", url, "-u", name, "-p", password]
             return self.desk.twine("upload", *words, *map(str, files), ok=ok)
         words = ["--publish-url", url, "--trusted-publishing", "never"]
         if user is not None:
-            words += ["-u", user, "-p", password]
+            words += ["-u", name, "-p", password]
         return self.desk.uv("publish", *words, *map(str, files), ok=ok)
 
 
@@ -69,6 +70,11 @@ def _written(folder: Path, filename: str, body: bytes) -> Path:
     return folder / filename
 
 
+def user_of(server: Server) -> tuple[str, str]:
+    """The first user, who was made and printed."""
+    return server.user, server.password
+
+
 def statuses(server: Server, since: int) -> list[int]:
     """The answers to uploads, but for those before number *since*."""
     return [access.status for access in answered(server) if access.method == "POST"][since:]
@@ -77,18 +83,18 @@ def statuses(server: Server, since: int) -> list[int]:
 @pytest.mark.parametrize("place", ["", "legacy/", "legacy"])
 def test_files_are_taken_once_and_never_change(uploader: Uploader, server: Server, place: str, tmp_path: Path) -> None:
     name = f"{uploader.tool}-at-{place.replace('/', '-slash') or 'root'}"
-    url, user = server.url + place, {"user": server.user, "password": server.password}
+    url, user = server.url + place, user_of(server)
     since = len(statuses(server, 0))
     files = [wheel(tmp_path, name), sdist(tmp_path, name)]
-    uploader.upload(url, *files, **user)
+    uploader.upload(url, *files, user=user)
     assert statuses(server, since) == [200, 200]
     page = fetch(f"{server.simple}{name}/").decode()
     assert [f">{file.name}</a>" in page for file in files] == [True, True]
     # The same bytes again: fine, so that a broken job can be run once more.
-    uploader.upload(url, *files, **user)
+    uploader.upload(url, *files, user=user)
     assert statuses(server, since) == [200, 200, 200, 200]
     for other in (wheel(tmp_path / "other", name, payload=b"more"), sdist(tmp_path / "other", name, requires=("x",))):
-        refused = uploader.upload(url, other, ok=False, **user)
+        refused = uploader.upload(url, other, user=user, ok=False)
         assert refused.returncode != 0
         assert "File already exists" in said(refused)
     assert statuses(server, since) == [200, 200, 200, 200, 400, 400]
@@ -98,8 +104,8 @@ def test_files_are_taken_once_and_never_change(uploader: Uploader, server: Serve
 def test_wrong_credentials_are_told_as_such(uploader: Uploader, server: Server, tmp_path: Path) -> None:
     name = f"{uploader.tool}-with-a-wrong-user"
     since, file = len(statuses(server, 0)), wheel(tmp_path, name)
-    for user, password in ((server.user, "a guess"), ("nobody", server.password)):
-        refused = uploader.upload(server.url, file, user=user, password=password, ok=False)
+    for user in ((server.user, "a guess"), ("nobody", server.password)):
+        refused = uploader.upload(server.url, file, user=user, ok=False)
         assert refused.returncode != 0
         assert "401" in said(refused)
         assert "The user name or the password is wrong." in said(refused)
@@ -111,25 +117,25 @@ def test_wrong_credentials_are_told_as_such(uploader: Uploader, server: Server, 
 def test_missing_credentials_are_told_as_such(desk: Workstation, server: Server, tmp_path: Path) -> None:
     """By twine; uv sends nothing then, and says so."""
     since, file = len(statuses(server, 0)), wheel(tmp_path, "without-a-user")
-    refused = Uploader("twine", desk).upload(server.url, file, ok=False)
+    refused = Uploader("twine", desk).upload(server.url, file, user=None, ok=False)
     assert refused.returncode != 0
     assert "401 Unauthorized" in said(refused)
     assert "This needs a user name and a password." in said(refused)
-    assert "Missing credentials" in said(Uploader("uv", desk).upload(server.url, file, ok=False))
+    assert "Missing credentials" in said(Uploader("uv", desk).upload(server.url, file, user=None, ok=False))
     assert statuses(server, since) == [401]
 
 
 def test_where_anyone_may_upload_credentials_do_not_matter(uploader: Uploader, tmp_path: Path) -> None:
     """Both tools send what they have stored for the host, and uv cannot do without."""
     with yizhan(tmp_path / "data", config='[auth]\nupload = "anyone"\n') as server:
-        uploader.upload(server.url, wheel(tmp_path, "demo"), user="whoever", password="whatever")
+        uploader.upload(server.url, wheel(tmp_path, "demo"), user=("whoever", "whatever"))
         assert ">demo-1.0-py3-none-any.whl</a>" in fetch(f"{server.simple}demo/").decode()
 
 
 def test_who_sends_megabytes_for_nothing_gets_to_read_why(uploader: Uploader, server: Server, tmp_path: Path) -> None:
     """Answered before the body is read, and not with a broken pipe (decision 32)."""
     file = wheel(tmp_path, f"{uploader.tool}-big", payload=bytes(12_000_000))
-    refused = uploader.upload(server.url, file, user="nobody", ok=False)
+    refused = uploader.upload(server.url, file, user=("nobody", "a guess"), ok=False)
     assert "The user name or the password is wrong." in said(refused)
 
 
@@ -139,8 +145,8 @@ def test_a_name_of_the_index_is_refused_with_the_way_out(
     upstream.publish("taken", *make.wheel("taken", "0.1"))
     file, data = wheel(tmp_path, "taken"), tmp_path / "data"
     with yizhan(data, upstream=upstream.simple) as server:
-        user = {"user": server.user, "password": server.password}
-        refused = uploader.upload(server.url, file, ok=False, **user)
+        user = user_of(server)
+        refused = uploader.upload(server.url, file, user=user, ok=False)
         assert refused.returncode != 0
         assert "403" in said(refused)
         assert 'private.claim = "allow"' in said(refused)
@@ -149,7 +155,7 @@ def test_a_name_of_the_index_is_refused_with_the_way_out(
         assert server.stop() == 0
     # The way out is one.
     with yizhan(data, upstream=upstream.simple, config='[private]\nreserved = ["taken"]\n') as server:
-        uploader.upload(server.url, file, **user)
+        uploader.upload(server.url, file, user=user)
         assert ">taken-1.0-py3-none-any.whl</a>" in fetch(f"{server.simple}taken/").decode()
 
 
@@ -158,8 +164,8 @@ def test_a_name_of_which_the_index_cannot_tell_is_refused_too(
 ) -> None:
     upstream.fault("/", status=500)
     with yizhan(tmp_path / "data", upstream=upstream.simple) as server:
-        user = {"user": server.user, "password": server.password}
-        refused = uploader.upload(server.url, wheel(tmp_path, "perhaps"), ok=False, **user)
+        user = user_of(server)
+        refused = uploader.upload(server.url, wheel(tmp_path, "perhaps"), user=user, ok=False)
         assert "403" in said(refused)
         assert "could not be asked" in said(refused)
 
@@ -174,16 +180,18 @@ def test_where_reading_is_for_users_the_index_url_carries_them(
     upstream.publish("public", filename, body, metadata=metadata)
     private = _written(tmp_path, *make.wheel("secret", "1.0", requires=("public",)))
     with yizhan(tmp_path / "data", upstream=upstream.simple, config='[auth]\nread = "users"\n') as server:
-        Uploader("twine", desk).upload(server.url, private, user=server.user, password=server.password)
+        Uploader("twine", desk).upload(server.url, private, user=user_of(server))
         with_user = server.simple.replace("://", f"://{server.user}:{server.password}@")
-        install = {
-            "pip": lambda url, ok: desk.pip("install", "-i", url, "secret", ok=ok),
-            "uv": lambda url, ok: desk.uv("pip", "install", "--default-index", url, "secret", ok=ok),
-        }[client]
-        assert install(server.simple, False).returncode != 0
+
+        def install(url: str, *, ok: bool) -> subprocess.CompletedProcess[str]:
+            if client == "pip":
+                return desk.pip("install", "-i", url, "secret", ok=ok)
+            return desk.uv("pip", "install", "--default-index", url, "secret", ok=ok)
+
+        assert install(server.simple, ok=False).returncode != 0
         refused = answered(server)[1:]
         assert {(access.user, access.status) for access in refused} == {("-", 401)}
-        install(with_user, True)
+        install(with_user, ok=True)
         assert (desk.version("secret"), desk.version("public")) == ("1.0", "2.0")
         reads = [access for access in answered(server)[1 + len(refused) :] if access.status != 401]
     assert {access.user for access in reads} == {server.user}
@@ -198,13 +206,13 @@ def test_passwords_are_not_taken_from_the_internet_over_clear_http(uploader: Upl
     file = wheel(tmp_path, "abroad")
     config = '[server]\ntrusted_proxies = ["127.0.0.1/32"]\n'
     with yizhan(tmp_path / "data", config=config) as server:
-        user = {"user": server.user, "password": server.password}
+        user = user_of(server)
         with relay(server.url, headers=STRANGER) as clear:
-            refused = uploader.upload(clear.url, file, ok=False, **user)
+            refused = uploader.upload(clear.url, file, user=user, ok=False)
             assert "403" in said(refused)
             assert "Passwords are not taken over plain http" in said(refused)
         with relay(server.url, headers=STRANGER + "X-Forwarded-Proto: https\r\n") as secured:
-            uploader.upload(secured.url, file, **user)
+            uploader.upload(secured.url, file, user=user)
         assert statuses(server, 0) == [403, 200]
 
 
@@ -220,7 +228,5 @@ def test_an_operator_says_from_where_clear_passwords_are_taken(
         yizhan(tmp_path / "data", config=config) as server,
         relay(server.url, headers=f"X-Forwarded-For: {address}\r\n") as clear,
     ):
-        Uploader("twine", desk).upload(
-            clear.url, wheel(tmp_path, "demo"), user=server.user, password=server.password, ok=status == 200
-        )
+        Uploader("twine", desk).upload(clear.url, wheel(tmp_path, "demo"), user=user_of(server), ok=status == 200)
         assert statuses(server, 0) == [status]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..daemon import START, STOP, Server, start
 from ..upstream_server import UpstreamServer
-from .client import Release, ask, listed
+from .releases import Release, ask, listed
 
 PROJECT = "acme-kept"
 """Private before its first upload, so that nobody is asked about it."""

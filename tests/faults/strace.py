@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-RENAME, UNLINK, LINK = "?rename,?renameat,?renameat2", "?unlink,?unlinkat", "?link,?linkat"
+RENAME, UNLINK, LINK, MKDIR = "?rename,?renameat,?renameat2", "?unlink,?unlinkat", "?link,?linkat", "?mkdir,?mkdirat"
 """Each of these has other numbers on other machines; a `?` excuses those that this one has not."""
 
-WATCHED = f"openat,write,pwrite64,fsync,fdatasync,sendto,{RENAME},{UNLINK},{LINK}"
+WATCHED = f"openat,write,pwrite64,fsync,fdatasync,sendto,{RENAME},{UNLINK},{LINK},{MKDIR}"
 
 INJECTED = "(INJECTED)"
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 import pytest
 
 from ..upstream_server import PACE, running_upstream
-from .client import BROKEN, Answer, Release, ask, begun, half_uploaded, upload
+from .releases import BROKEN, Answer, Release, ask, begun, half_uploaded, upload
 from .site import PROJECT, Site, living, wait_until
 from .strace import LINK, RENAME, UNLINK, Call, attached, first, needs_strace, read_trace
 
@@ -116,6 +116,7 @@ UPLOADS: tuple[tuple[Kill, int], ...] = (
     (uploading_half, BIG),
     (uploading_at("write", 1), BIG),
     (uploading_at("fsync", 1), SMALL),  # the wheel
+    (uploading_at("fsync", 1), BIG),
     (uploading_at("fsync", 2), SMALL),  # its metadata
     (uploading_at(RENAME, 1), SMALL),
     (uploading_at(RENAME, 2), SMALL),  # its metadata
