@@ -14,7 +14,7 @@ import os
 import random
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from copy import copy
 from dataclasses import dataclass
@@ -81,11 +81,12 @@ class Doubts:
 
     def blame(self, used: list[str]) -> None:
         """What the mirrors *used* brought, in that order, is not the file."""
-        if len(set(used)) == 1:
+        if len(set(used)) == 1 and EARLIER not in used:
             self._liars.update(used)
-        else:
-            # Which of several lied cannot be told.  Whoever broke off is likelier than the one that came to the end.
-            self._suspects.update(used[:-1] if set(used[:-1]) - {EARLIER} else used)
+            return
+        # Which of several lied cannot be told.  Whoever broke off is likelier than the one that came to the end.
+        broke_off = set(used[:-1]) - {EARLIER}
+        self._suspects.update(broke_off or set(used) - {EARLIER})
 
     def avoided(self) -> set[str]:
         """Whom to ask last."""
@@ -95,7 +96,16 @@ class Doubts:
 class Download:
     """One file on its way in.  Follow it with `grown` and `handle`; it goes on when followers leave."""
 
-    def __init__(self, file: File, part: Part, *, pinned: str | None, doubts: Doubts | None = None) -> None:
+    def __init__(
+        self,
+        file: File,
+        part: Part,
+        *,
+        pinned: str | None,
+        make_room: Callable[[int], Awaitable[None]],
+        doubts: Doubts | None = None,
+    ) -> None:
+        """*make_room* is told once how many bytes will come, as soon as that is known."""
         self.file = file
         self.total = file.size
         """Bytes of the whole, once known."""
@@ -105,6 +115,7 @@ class Download:
         """Set once all is verified."""
         self.doubts = doubts or Doubts()
         self._part = part
+        self._make_room: Callable[[int], Awaitable[None]] | None = make_room
         self._hashes = {**file.hashes, "sha256": pinned} if pinned else file.hashes
         self._error: ProxyError | None = None
         self._grew = asyncio.Event()
@@ -180,6 +191,9 @@ class Download:
         async with sources.transfer(self.file, offset=have, avoid=avoid) as transfer:
             used.append(transfer.mirror)
             self._agree_on_size(transfer)
+            if self._make_room is not None and self.total is not None:
+                await self._make_room(self.total - have)
+                self._make_room = None
             skip = have - transfer.offset  # a mirror without ranges begins anew: the digest tells if it is the same
             if skip < 0:
                 raise MirrorFailed(f"{transfer.mirror} began at byte {transfer.offset} instead of {have}.")
@@ -279,7 +293,7 @@ class Downloads:
     def _begin(self, key: str, file: File, sha256: str | None) -> None:
         # What no digest can vouch for is never taken up again: remove_stale_parts knows it by its ending.
         part = Part(self._folder / (key + (RESUMABLE if sha256 else UNSURE)), file.hashes)
-        download = Download(file, part, pinned=sha256, doubts=self._doubts.get(key))
+        download = Download(file, part, pinned=sha256, make_room=self._cache.make_room, doubts=self._doubts.get(key))
         self._running[key] = download, asyncio.create_task(self._run(key, download, part))
 
     async def measure(self, file: File) -> int | None:

@@ -33,6 +33,9 @@ class MemoryCache:
         handle.seek(0)
         return Blob(handle=handle, size=len(body), sha256=sha256, modified=modified)
 
+    async def make_room(self, size: int) -> None:
+        """Memory has room, or the process is gone."""
+
     async def adopt(self, sha256: str, body: Path) -> None:
         self.bodies[sha256] = await asyncio.to_thread(body.read_bytes), time.time()
         await asyncio.to_thread(body.unlink)

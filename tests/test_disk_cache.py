@@ -363,6 +363,17 @@ async def test_room_is_made_on_the_disk_too(files: Files, tmp_path: Path) -> Non
     assert [await is_held(cache, digest) for digest in kept] == [False] * 2 + [True] * 4
 
 
+async def test_room_is_made_for_a_file_before_it_comes(files: Files, tmp_path: Path) -> None:
+    """Else a file bigger than what is free could never be fetched, with a disk full of what may go."""
+    free = 10 * MIB + 100 * KIB
+    cache = await files(min_free=10 * MIB, free=lambda _: free)
+    kept = [await keep(cache, body(number), tmp_path) for number in range(6)]
+    await cache.make_room(100 * KIB)
+    assert [await is_held(cache, digest) for digest in kept] == [True] * 6
+    await cache.make_room(250 * KIB)
+    assert [await is_held(cache, digest) for digest in kept] == [False] * 2 + [True] * 4
+
+
 async def test_a_file_that_is_being_read_can_go(files: Files, tmp_path: Path) -> None:
     cache = await files(max_size=200 * KIB)
     blob = await cache.open(await keep(cache, body(1, 150 * KIB), tmp_path))

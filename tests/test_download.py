@@ -334,3 +334,19 @@ def test_whatever_breaks_a_client_gets_the_right_file_or_none(
             left.unlink()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("size", [len(BODY), None])
+async def test_room_is_made_for_what_is_still_to_come(tmp_path: Path, size: int | None) -> None:
+    made: list[int] = []
+
+    class Small(MemoryCache):
+        async def make_room(self, size: int) -> None:
+            made.append(size)
+
+    house = House(tmp_path, Line(BODY[:400_000], ends="breaks", total=len(BODY)), Line(BODY, total=len(BODY)))
+    downloads = Downloads(tmp_path, house.sources, Small(), house.pins, pause=lambda _: 0.0)
+    found = await downloads.obtain(listed(size=size), listed().sha256)
+    assert isinstance(found, Download)
+    assert await follow(found) == BODY
+    assert made == [len(BODY)]

@@ -88,6 +88,10 @@ class Cache(Protocol):
         """Take over *body*, a finished file on the cache's own file system whose digest the caller has checked."""
         ...
 
+    async def make_room(self, size: int) -> None:
+        """Forget copies until *size* bytes more fit on the disk, as far as that helps; raises nothing."""
+        ...
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """An upstream's page as it came, or its word that there is none."""

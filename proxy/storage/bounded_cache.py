@@ -66,6 +66,7 @@ class BoundedCache:
         self._touched: dict[str, float] = {}
         self._crowded = asyncio.Event()
         self._next_folder = 0
+        self._sweeping = asyncio.Lock()
         # SQLite has one thread (more of them are slower); slow work on files has others, so that look-ups go on.
         self._thread = ThreadPoolExecutor(1, "cache")
         self._files = ThreadPoolExecutor(2, "cache-files")
@@ -124,19 +125,31 @@ class BoundedCache:
             except (Unavailable, OSError) as error:
                 logger.warning("The cache could not be swept: %s", error)
 
-    async def sweep(self) -> int:
-        """Write down what was used, evict what is too much, tidy one folder; how many rows were evicted."""
-        await self._write_down()
-        lock = await self.on_files(partial(_lock, self._folder))
-        if lock is None:
-            return 0  # another process is at it
+    async def sweep(self, *, room: int = 0) -> int:
+        """Write down what was used, evict what is too much, tidy one folder; how many rows were evicted.
+
+        *room*: bytes that are to fit on the disk beside those that are always left free.
+        """
+        async with self._sweeping:
+            await self._write_down()
+            lock = await self.on_files(partial(_lock, self._folder))
+            if lock is None:
+                return 0  # another process is at it
+            try:
+                evicted = await self._evict(room)
+                await self.ask(CacheRows.vacuum)
+                await self._tidy()
+            finally:
+                os.close(lock)
+            return evicted
+
+    async def make_room(self, size: int) -> None:
+        """Sweep now if *size* bytes more would not fit on the disk."""
         try:
-            evicted = await self._evict()
-            await self.ask(CacheRows.vacuum)
-            await self._tidy()
-        finally:
-            os.close(lock)
-        return evicted
+            if await self._missing() + size > 0:
+                await self.sweep(room=size)
+        except (Unavailable, OSError) as error:
+            logger.warning("No room could be made in the cache: %s", error)
 
     async def close(self) -> None:
         """Write down what was used and let go of the database.  Nothing may be asked afterwards."""
@@ -159,9 +172,9 @@ class BoundedCache:
         """Bytes that should be free and are not."""
         return self._min_free - await self.on_files(partial(self._free, self._folder))
 
-    async def _evict(self) -> int:
+    async def _evict(self, room: int) -> int:
         # Measured once: what goes while clients still read it becomes free later, and must not cost all the rest.
-        missing = await self._missing() if self._min_free else 0
+        missing = await self._missing() + room if self._min_free or room else 0
         evicted = 0
         while victims := await self.ask(partial(_chosen, missing=missing)):
             # The files first: on a full disk SQLite cannot even delete.  A row without its file is a miss.

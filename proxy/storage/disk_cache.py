@@ -101,6 +101,9 @@ class FileCache:
             logger.info("A file of %d bytes is not kept: the cache may hold %d.", size, self._max_size)
         await self._cache.check_room()
 
+    async def make_room(self, size: int) -> None:
+        await self._cache.make_room(size)
+
     async def run(self, every: float) -> None:
         """Sweep every *every* seconds, and when there is no room, until cancelled."""
         await self._cache.run(every)

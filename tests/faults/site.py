@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..daemon import START, STOP, Server, start
+from ..daemon import START, STOP, start
 from ..upstream_server import UpstreamServer
 from .releases import Release, ask, listed
 
@@ -31,7 +31,7 @@ class Site:
         self.acknowledged: set[str] = set()
         """The filenames that it said 200 to."""
         self._config = CONFIG + config
-        self.server = self._started()
+        self._start()
 
     @property
     def incoming(self) -> Path:
@@ -55,7 +55,7 @@ class Site:
     def restart(self) -> None:
         """Begin another life, after the one before has ended by itself or is ended now as by a power cut."""
         self.end()
-        self.server = self._started()
+        self._start()
 
     def end(self) -> None:
         """Kill the server if it lives; whoever let strace do it finds here that it is dead."""
@@ -91,12 +91,11 @@ class Site:
             got = ask(self.server, target)
             assert (got.status, got.body == release.body) == (200, True), target
 
-    def _started(self) -> Server:
+    def _start(self) -> None:
         begun = time.monotonic()
-        server = start(self.folder, upstream=self.upstream.simple, config=self._config)
+        self.server = start(self.folder, upstream=self.upstream.simple, config=self._config)
         self.starts.append(time.monotonic() - begun)
         assert os.listdir(self.incoming) == []
-        return server
 
     def _check_log(self) -> None:
         """Whatever happened was foreseen: no traceback, no 500."""

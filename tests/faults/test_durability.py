@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
@@ -32,7 +31,8 @@ SMALL, BIG = 100_000, 3_000_000
 MOST = 60
 """Calls of one kind that an upload or download never makes."""
 
-SHARED_MEMORY = "20m"
+ROOM = "20m"
+"""Of the small disk, as mount has it."""
 
 Harm = Callable[[Site], None]
 
@@ -170,7 +170,7 @@ def test_a_small_disk_serves_more_than_it_holds(tmp_path: Path, monkeypatch: pyt
     cache.mkdir()
     python = tmp_path / "python"
     python.write_text(
-        f"#!/bin/sh\nexec unshare -Urm sh -c 'mount -t tmpfs -o size={SHARED_MEMORY} none {cache} && "
+        f"#!/bin/sh\nexec unshare -Urm sh -c 'mount -t tmpfs -o size={ROOM} none {cache} && "
         f'exec "$@"\' sh {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
@@ -178,12 +178,12 @@ def test_a_small_disk_serves_more_than_it_holds(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", str(python))
     with running_upstream() as upstream, living(Site(tmp_path, upstream, config=config)) as site:
         fitting = {site.publish(release): release for release in _releases(8, 6_000_000)}
+        fitting |= {site.publish(release): release for release in [Release("wide", "1.0", 12_000_000)]}
         huge = Release("huge", "1.0", 30_000_000)
         too_big = site.publish(huge)
         for _ in range(2):
             for target, release in fitting.items():
-                # Room is made behind the answers, and may come a moment later.
-                wait_until(partial(_is_there, site, target, release))
+                assert _is_there(site, target, release)
             assert not _is_there(site, too_big, huge)
         assert not [line for line in site.server.lines if "ERROR" in line]
 

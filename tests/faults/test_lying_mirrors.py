@@ -1,4 +1,4 @@
-"""Mirrors that flip, cut, stall, drip and send something else: nobody completes a wrong body, and the next one heals."""
+"""Mirrors that flip, cut, stall, drip and send other files: nobody completes a wrong body, and the next one heals."""
 
 from __future__ import annotations
 
