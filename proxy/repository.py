@@ -88,10 +88,7 @@ class Repository:
         return self._policy.route(name, claims).public is not None and name not in claims
 
     async def find(self, path: str, filename: str) -> File:
-        """The file that some page links as *path* and *filename*; raise NotFound where none does.
-
-        A page that is merely stale is good enough; it is fetched again only where the file is missing on it.
-        """
+        """The file that some page, however old, links as *path* and *filename*; raise NotFound where none does."""
         claims = await self._names.claimed()
         names = projects_of(filename.removesuffix(METADATA))
         closed = [name for name in names if self._policy.route(name, claims).public is None]
@@ -102,9 +99,10 @@ class Repository:
                 try:
                     return (await self.project(name, max_age=max_age)).file(path, filename)
                 except NotFound:
-                    continue
+                    continue  # on this page, which is fetched again if it is old
                 except Unavailable as error:
                     trouble = error
+                    break  # asked again at once, nobody would answer for just as long
         raise trouble or NotFound(f"{filename} is not on any page here.")
 
     async def confirm(self, file: File) -> None:

@@ -306,6 +306,7 @@ def projects(draw: st.DrawFn, *, html: bool) -> Project:
         versions=said or versions_of(NAME, listed),
         status=status,
         status_reason=draw(st.none() | reasons),
+        rivals=frozenset(rival for file in listed.values() for rival in file.rivals),
     )
 
 

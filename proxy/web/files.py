@@ -68,7 +68,11 @@ class Files:
             fields["ETag"] = etag
             if if_none_match(_field(request, "If-None-Match"), etag):
                 return web.Response(status=304, headers=fields)
-        size = await self._repository.size(file)
+        try:
+            async with asyncio.timeout(self._patience):
+                size = await self._repository.size(file)
+        except TimeoutError:
+            raise UpstreamDown(f"No mirror told the size of {file.filename} in time.") from None
         if size is not None:
             fields["Content-Length"] = str(size)
         response = web.StreamResponse(headers=fields)

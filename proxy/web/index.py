@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -74,16 +75,30 @@ class ProjectPages:
         """How many pages were ever written: what a warm request must not raise."""
 
     async def answer(self, request: web.BaseRequest, name: NormalizedName, query: str) -> web.Response:
+        kind, code = negotiated(request, query)
         project = await self._repository.project(name)
-        written = await self._written(project, *negotiated(request, query))
+        written = self._at_hand(project, kind, code)
+        while written is None:
+            written = await self._written(project, kind, code)
+            # Writing takes a while, in which the name may become private: what was public then is not sent now.
+            before, project = project, await self._repository.project(name, max_age=math.inf)
+            if project is not before and project != before:
+                written = self._at_hand(project, kind, code)
         return reply(request, written.body, written.headers, written.etag)
 
-    async def _written(self, project: Project, kind: str, code: Coding) -> Written:
+    def _at_hand(self, project: Project, kind: str, code: Coding) -> Written | None:
         key = project.name, kind, code
         held = self._held.get(key)
-        if held is not None and held.project is project:
-            self._held.move_to_end(key)
+        if held is None or held.project is not project:
+            return None
+        self._held.move_to_end(key)
+        return held
+
+    async def _written(self, project: Project, kind: str, code: Coding) -> Written:
+        held = self._at_hand(project, kind, code)
+        if held is not None:
             return held
+        key = project.name, kind, code
         task = self._writing.get(key)
         if task is None:
             task = asyncio.create_task(self._write(project, kind, code))
