@@ -1,6 +1,6 @@
 """The tests are tested: each wrong of mutations.py, done to a copy of the program, must turn its test red.
 
-Some run always.  All of them, some five minutes on two processors:
+Some run always.  All of them, some three minutes on two processors:
 
     pytest -m long tests/test_mutations.py
 """
@@ -52,7 +52,7 @@ def mutate(folder: Path, mutation: Mutation) -> None:
 
 def run(folder: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """What pytest says to *tests* of the copy in *folder*."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-rf", "--tb=no", "--timeout=60", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-rf", "--tb=no", "--timeout=120", "-p", "no:cacheprovider"]
     return subprocess.run(
         [*command, "--rootdir", str(folder), *tests],
         cwd=folder,
@@ -69,7 +69,7 @@ def check_noticed(folder: Path, mutation: Mutation) -> None:
     done = run(folder, [mutation.test])
     assert done.returncode == 1, f"{mutation.id} is not noticed by {mutation.test}:\n{done.stdout}{done.stderr}"
     failed = re.findall(r"^FAILED (\S+?)(?:\[.*)? - ", done.stdout, re.MULTILINE)
-    assert failed == [mutation.test], done.stdout
+    assert failed == [mutation.test], done.stdout + done.stderr
 
 
 def test_each_mutation_has_a_name_of_its_own() -> None:

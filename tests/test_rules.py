@@ -154,6 +154,30 @@ async def test_a_release_has_one_sdist_whatever_it_is_packed_as(client: Client) 
     assert list((await client.house.repository.project(canonicalize_name("ours"))).files) == ["ours-1.0.tar.gz"]
 
 
+# The front page
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted", "language"),
+    [("/", "zh-CN,zh;q=0.9,en;q=0.8", "zh-CN"), ("/", "en-US,en", "en"), ("/?lang=zh", "en", "zh-CN"), ("/", "", "en")],
+)
+async def test_the_front_page_is_made_for_who_asks_and_where(
+    client: Client, path: str, accepted: str, language: str
+) -> None:
+    for host, shown in (("pypi.lan:8080", "http://pypi.lan:8080/simple/"), ("a;b", "http://this-server/simple/")):
+        answer = await client.ask(path, Accept_Language=accepted, Host=host)
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        text = answer.body.decode()
+        assert f'<html lang="{language}">' in text
+        assert f"pip install --index-url {shown}" in re.sub(r"<[^>]*>", "", text)
+        assert host in shown or host not in text
+        assert answer.headers["Vary"] == "Accept-Language"
+        for link in re.findall(r'(?:src|href)="(-/static/[^"]+)"', text):
+            static = await client.ask(f"/{link}")
+            assert static.status == 200
+            assert (await client.ask(f"/{link}", If_None_Match=static.headers["ETag"])).status == 304
+
+
 # Time
 
 

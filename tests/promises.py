@@ -1,0 +1,760 @@
+"""What is promised, and the tests that would fail if it were untrue.
+
+An id stands at the beginning of a line, with its gloss; below it, one to a line, its tests.  `rule-`, U and V are the
+numbered rules of what clients send and need, A01 to K14 the cases of faults and abuse, the rest the sentences of the
+first issue.  tests/test_promises.py holds that no id is missing and that every test exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One line of the table."""
+
+    gloss: str
+    tests: tuple[str, ...]
+    """As pytest takes them, without parameters."""
+
+
+def _read(table: str) -> dict[str, Promise]:
+    found: dict[str, Promise] = {}
+    for line in filter(None, table.splitlines()):
+        if line.startswith(" "):
+            name, promise = found.popitem()
+            found[name] = Promise(promise.gloss, (*promise.tests, line.strip()))
+        else:
+            name, _, gloss = line.partition(" ")
+            assert name not in found, f"{name} stands there twice"
+            found[name] = Promise(gloss.strip(), ())
+    return found
+
+
+_RULES = """
+rule-1   a normalised name is answered directly
+    tests/test_index.py::test_a_normalised_name_is_answered_directly
+rule-2   other spellings lead to one address
+    tests/test_index.py::test_other_spellings_lead_to_the_one_true_address
+    tests/test_paths.py::test_what_a_target_asks_for
+rule-3   301 only for what never changes
+    tests/test_index.py::test_other_spellings_lead_to_the_one_true_address
+    tests/test_index.py::test_a_wheel_is_served_with_what_downloaders_need
+    tests/test_paths.py::test_a_redirect_never_echoes_what_was_asked
+rule-4   an upload is never redirected
+    tests/e2e/test_uploaders.py::test_files_are_taken_once_and_never_change
+rule-5   double slashes do no harm
+    tests/test_index.py::test_double_slashes_prefixes_and_encodings_are_the_same_page
+    tests/test_paths.py::test_what_a_target_asks_for
+rule-6   plus and percent codes mean themselves
+    tests/test_paths.py::test_what_a_target_asks_for
+    tests/e2e/test_lock.py::test_a_plus_in_a_version_is_found_as_pip_and_as_uv_spell_it
+rule-7   links relative, resolved where found
+    tests/test_model.py::test_links_are_relative_and_quoted_as_pip_would
+    tests/test_mirrors.py::test_links_are_resolved_against_where_the_page_was_found
+    tests/test_simple_read.py::test_links_are_relative_to_where_the_page_was_found
+    tests/test_simple_read.py::test_provenance_is_an_absolute_address_or_nothing
+rule-8   a file's address never changes
+    tests/test_simple_write.py::test_html_and_json_say_the_same_of_each_file
+    tests/test_files.py::test_a_page_does_not_change_with_what_is_kept_of_its_files
+    tests/test_pages.py::test_failing_over_to_an_equal_page_changes_nothing_that_clients_see
+    tests/e2e/test_lock.py::test_a_lock_differs_from_a_mirrors_in_the_host_alone
+rule-9   an address ends in the filename
+    tests/test_index.py::test_links_are_relative_and_end_in_the_filename
+    tests/test_model.py::test_metadata_is_added_to_the_path_of_a_url_and_not_to_its_query
+rule-10  other prefixes are the same index
+    tests/test_index.py::test_double_slashes_prefixes_and_encodings_are_the_same_page
+    tests/test_paths.py::test_what_a_target_asks_for
+rule-11  HEAD everywhere, saying what GET says
+    tests/test_index.py::test_head_says_what_get_would
+    tests/test_rules.py::test_every_route_answers_head_as_it_answers_get
+    tests/test_files.py::test_a_head_before_the_file_is_here_says_what_a_get_says_then
+    tests/test_sending.py::test_head_says_what_get_says_and_sends_no_body
+rule-12  three representations, by quality
+    tests/test_negotiate.py::test_real_clients_get_what_they_can_read
+    tests/test_negotiate.py::test_quality_and_wildcards_decide
+    tests/test_index.py::test_the_representation_that_each_client_gets
+    tests/test_rules.py::test_the_root_list_is_negotiated_as_pages_are
+rule-13  whoever asks for anything gets HTML
+    tests/test_negotiate.py::test_real_clients_get_what_they_can_read
+    tests/test_negotiate.py::test_between_equals_warehouses_order_decides
+rule-14  nothing suitable is HTML, not 406
+    tests/test_negotiate.py::test_who_wants_nothing_we_have_gets_text_html_and_no_error
+    tests/test_negotiate.py::test_a_quality_of_zero_excludes_a_type
+rule-15  latest is answered as v1
+    tests/test_index.py::test_the_representation_that_each_client_gets
+    tests/test_negotiate.py::test_latest_means_version_one
+rule-16  the format parameter wins
+    tests/test_index.py::test_the_format_parameter_wins_over_accept
+    tests/test_negotiate.py::test_the_format_parameter_wins_with_its_plus_or_with_a_space_for_it
+rule-17  content types to the letter
+    tests/test_index.py::test_the_representation_that_each_client_gets
+    tests/test_index.py::test_uv_reads_errors_as_json
+    tests/test_web_uploads.py::test_uv_reads_the_error_as_json
+rule-18  every answer has a type
+    tests/test_index.py::test_the_representation_that_each_client_gets
+    tests/test_rules.py::test_the_root_list_is_negotiated_as_pages_are
+    tests/test_rules.py::test_what_came_with_an_error_is_short_and_plain
+rule-19  Vary on 200 and 304
+    tests/test_index.py::test_each_representation_has_its_own_strong_tag_and_304_repeats_it
+    tests/test_rules.py::test_the_root_list_is_negotiated_as_pages_are
+rule-20  valid HTML, an anchor each file
+    tests/test_simple_write.py::test_a_page_in_html_is_warehouses_to_the_letter
+    tests/test_simple_write.py::test_there_is_one_anchor_for_each_file_and_its_text_is_the_filename
+rule-21  attribute values are escaped
+    tests/test_simple_write.py::test_nothing_that_an_upstream_says_becomes_markup
+    tests/test_simple_write.py::test_the_expressions_of_hatch_find_every_filename
+    tests/test_simple_write.py::test_html_is_read_as_it_was_written
+rule-22  Warehouse's shape of a link
+    tests/test_simple_write.py::test_a_page_in_html_is_warehouses_to_the_letter
+rule-23  a fragment is sha256 alone
+    tests/test_simple_write.py::test_a_fragment_is_sha256_or_there_is_none
+    tests/test_simple_read.py::test_only_well_formed_digests_of_known_kinds_are_kept
+rule-24  empty data-yanked is a yank
+    tests/test_simple_write.py::test_a_page_in_html_is_warehouses_to_the_letter
+    tests/test_simple_write.py::test_what_is_not_known_is_no_attribute
+    tests/test_simple_read.py::test_in_html_an_empty_yank_is_one_and_none_is_none
+rule-25  core metadata under both names
+    tests/test_simple_write.py::test_a_page_in_html_is_warehouses_to_the_letter
+    tests/test_simple_write.py::test_metadata_that_is_not_there_is_not_spoken_of
+rule-26  provenance and status in HTML
+    tests/test_simple_write.py::test_a_page_in_html_is_warehouses_to_the_letter
+    tests/test_simple_write.py::test_a_projects_state_is_in_the_head
+rule-27  the root links bare names
+    tests/test_simple_write.py::test_a_root_listing_in_html_links_the_bare_name
+    tests/test_index.py::test_the_root_list_holds_our_names_and_the_indexs
+rule-28  UTF-8, and said so
+    tests/test_simple_write.py::test_nothing_that_an_upstream_says_becomes_markup
+    tests/test_index.py::test_the_representation_that_each_client_gets
+rule-29  the keys of a JSON page
+    tests/test_simple_write.py::test_a_file_in_json_says_all_that_is_known
+    tests/test_simple_write.py::test_a_projects_state_is_at_the_top_level
+    tests/test_simple_write.py::test_json_ends_with_a_newline_and_is_utf8
+rule-30  no key is ever null
+    tests/test_simple_write.py::test_what_is_not_known_is_left_out_and_never_null
+    tests/test_index.py::test_no_key_of_a_json_page_is_null
+rule-31  yanked is bool or reason
+    tests/test_simple_read.py::test_a_yank_is_a_word_or_a_reason
+    tests/test_simple_read.py::test_in_html_an_empty_yank_is_one_and_none_is_none
+    tests/test_simple_write.py::test_true_stays_true_in_json
+    tests/test_simple_write.py::test_html_and_json_say_the_same_of_each_file
+rule-32  times in UTC, also private ones
+    tests/test_simple_read.py::test_an_upload_time_is_told_in_utc
+    tests/test_simple_read.py::test_a_time_that_nobody_can_place_is_dropped
+    tests/test_simple_write.py::test_a_file_in_json_says_all_that_is_known
+    tests/test_stores.py::TestDiskStore::test_what_was_added_is_listed_as_told_with_the_time_of_receipt
+    tests/test_stores.py::test_everything_is_there_after_reopening
+rule-33  sizes, or an older version declared
+    tests/test_simple_write.py::test_a_page_with_a_file_of_unknown_size_declares_version_one_point_nought
+    tests/test_simple_read.py::test_what_is_no_size_is_dropped
+rule-34  hashes: known kinds, sha256 for ours
+    tests/test_simple_read.py::test_only_well_formed_digests_of_known_kinds_are_kept
+    tests/test_upload.py::test_a_file_says_what_its_archive_says
+rule-35  requires-python as it came
+    tests/test_simple_read.py::test_requires_python_is_handed_on_as_it_is
+    tests/test_simple_write.py::test_a_file_in_json_says_all_that_is_known
+rule-36  core-metadata and its alias
+    tests/test_simple_read.py::test_core_metadata_is_promised_under_any_of_its_names
+    tests/test_simple_read.py::test_the_name_of_pep_714_wins_over_the_older_one
+    tests/test_simple_write.py::test_a_file_in_json_says_all_that_is_known
+rule-37  versions unique, sorted, normalised
+    tests/test_names.py::test_versions_are_told_by_the_filenames_whatever_they_are_spelled_like
+    tests/test_simple_read.py::test_versions_are_unique_sorted_and_strings
+    tests/test_simple_read.py::test_versions_are_counted_where_none_are_listed
+rule-38  files in one order, once each
+    tests/test_simple_read.py::test_files_stand_in_the_order_of_their_names
+    tests/test_simple_read.py::test_of_two_entries_with_one_filename_the_first_counts
+    tests/test_simple_write.py::test_the_same_page_is_the_same_bytes
+rule-48  only pages are packed, if asked
+    tests/test_index.py::test_gzip_only_for_who_asks
+    tests/test_index.py::test_the_tags_of_all_representations_differ
+    tests/test_negotiate.py::test_compression_is_for_those_who_ask_for_it
+rule-49  a file never has a coding
+    tests/test_sending.py::test_a_whole_file_comes_with_its_validators
+    tests/test_index.py::test_a_wheel_is_served_with_what_downloaders_need
+    tests/test_upstream_index.py::test_a_file_in_a_coding_is_refused
+rule-50  pkg.tar is not pkg.tar.gz
+    tests/test_sending.py::test_an_archive_beside_its_compressed_self_is_not_mixed_up
+rule-51  octets, without Content-Disposition
+    tests/test_index.py::test_a_wheel_is_served_with_what_downloaders_need
+    tests/test_sending.py::test_a_whole_file_comes_with_its_validators
+rule-52  a length always, else a cut
+    tests/test_files.py::test_the_first_bytes_come_before_the_last_are_here
+    tests/test_files.py::test_a_file_that_ends_early_everywhere_is_cut_off_too
+    tests/test_sending.py::test_a_file_shorter_than_announced_breaks_the_connection
+rule-53  single ranges, 206 and 416
+    tests/test_sending.py::test_one_range_is_206
+    tests/test_sending.py::test_an_unsatisfiable_range_is_416_and_the_connection_goes_on
+    tests/test_sending.py::test_other_ranges_are_ignored
+    tests/test_conditions.py::test_a_range_gives_the_bytes_that_it_names
+rule-54  ranges of what is not here
+    tests/test_files.py::test_any_other_range_follows_the_download_to_its_verified_end
+    tests/test_files.py::test_ranges_and_conditions_are_judged_before_the_bytes_are_here
+    tests/faults/test_crowd.py::test_a_range_of_a_file_that_nobody_holds_is_the_right_part_of_it
+rule-55  If-Range by tag and date
+    tests/test_sending.py::test_a_download_is_resumed_only_where_the_file_is_the_same
+    tests/test_conditions.py::test_if_range_wants_the_very_same_bytes
+rule-56  identity is honoured
+    tests/test_negotiate.py::test_compression_is_for_those_who_ask_for_it
+    tests/test_sending.py::test_a_whole_file_comes_with_its_validators
+rule-57  first bytes soon, no end of time
+    tests/test_files.py::test_the_first_bytes_come_before_the_last_are_here
+    tests/test_rules.py::test_a_download_has_no_time_limit_as_a_whole
+    tests/faults/test_crowd.py::test_a_crowd_at_one_cold_file_costs_one_transfer_and_nobody_waits_for_its_end
+rule-58  pages are always revalidated
+    tests/test_index.py::test_each_representation_has_its_own_strong_tag_and_304_repeats_it
+    tests/test_rules.py::test_the_root_list_is_negotiated_as_pages_are
+rule-59  strong tags, of the content
+    tests/test_index.py::test_each_representation_has_its_own_strong_tag_and_304_repeats_it
+    tests/test_index.py::test_the_tags_of_all_representations_differ
+    tests/test_simple_write.py::test_the_same_page_is_the_same_bytes
+    tests/test_rules.py::test_a_packed_page_is_the_same_bytes_at_any_time
+rule-60  304 repeats the tag
+    tests/test_index.py::test_each_representation_has_its_own_strong_tag_and_304_repeats_it
+    tests/test_sending.py::test_what_the_client_has_is_304
+rule-61  files are immutable, errors not
+    tests/test_index.py::test_a_wheel_is_served_with_what_downloaders_need
+    tests/test_files.py::test_a_head_before_the_file_is_here_says_what_a_get_says_then
+    tests/test_files.py::test_a_listed_file_that_no_mirror_has_is_404_after_another_look_at_its_page
+    tests/test_sending.py::test_a_whole_file_comes_with_its_validators
+rule-62  a Date always
+    tests/test_index.py::test_each_representation_has_its_own_strong_tag_and_304_repeats_it
+    tests/test_sending.py::test_a_whole_file_comes_with_its_validators
+rule-63  nobody stores an error
+    tests/test_index.py::test_an_unknown_project_is_404_and_not_stored_by_anybody
+    tests/test_index.py::test_a_closed_index_asks_for_a_password_everywhere
+    tests/test_files.py::test_where_no_mirror_gives_it_the_answer_is_unknown_and_not_absent
+    tests/test_rules.py::test_a_404_is_forgotten_with_the_first_upload
+    tests/test_pages.py::test_a_404_of_every_mirror_is_believed_for_a_short_time
+rule-65  no serial of somebody else
+    tests/test_index.py::test_a_page_runs_nothing_in_a_browser_and_may_be_read_from_other_origins
+rule-66  readable from other origins
+    tests/test_index.py::test_a_page_runs_nothing_in_a_browser_and_may_be_read_from_other_origins
+rule-67  unknown projects are 404
+    tests/test_index.py::test_an_unknown_project_is_404_and_not_stored_by_anybody
+rule-68  precedence by pages, not errors
+    tests/test_repository.py::test_a_reserved_name_without_files_is_an_empty_page_and_not_absent
+    tests/e2e/test_precedence.py::test_uv_does_not_look_for_our_name_at_its_next_index
+rule-69  stale or 503, never partial
+    tests/test_index.py::test_an_outage_is_503_with_whole_seconds
+    tests/test_pages.py::test_pages_are_answered_for_as_long_as_an_outage_lasts
+    tests/test_pages.py::test_a_cold_page_is_unknown_while_mirrors_are_down_and_asked_for_each_time
+    tests/test_repository.py::test_an_overlaid_name_is_not_answered_in_part_while_the_index_is_down
+rule-70  private names need no upstream
+    tests/test_repository.py::test_the_index_is_never_asked_about_an_uploaded_name
+    tests/test_files.py::test_a_file_of_a_private_project_needs_no_index
+rule-71  statuses that clients try again
+    tests/test_web_uploads.py::test_every_error_has_its_status
+    tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
+rule-72  Retry-After in whole seconds
+    tests/test_index.py::test_an_outage_is_503_with_whole_seconds
+    tests/test_upstream_index.py::test_how_long_to_wait_is_told_within_reason
+rule-73  errors are short and plain
+    tests/test_rules.py::test_what_came_with_an_error_is_short_and_plain
+    tests/test_index.py::test_a_failure_of_our_own_is_one_sentence_and_no_traceback
+rule-74  quarantined means no files
+    tests/test_simple_read.py::test_a_quarantined_project_has_no_files
+    tests/test_simple_read.py::test_other_states_keep_their_files
+    tests/test_simple_write.py::test_a_projects_state_is_at_the_top_level
+rule-75  POST to the index: 405
+    tests/test_index.py::test_a_post_to_the_index_names_the_upload_address
+"""
+"""Of clients.md: what pip, uv and the others send and need."""
+
+_UPLOADS = """
+U1   with and without slash, never redirected
+    tests/e2e/test_uploaders.py::test_files_are_taken_once_and_never_change
+    tests/test_paths.py::test_what_a_target_asks_for
+U2   empty is absent, unknown is ignored
+    tests/test_upload.py::test_a_form_may_spell_things_its_own_way
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+    tests/test_web_uploads.py::test_what_is_wrong_is_said_in_reason_and_body_and_nothing_is_left
+U3   the archive is believed
+    tests/test_upload.py::test_a_file_says_what_its_archive_says
+    tests/test_upload.py::test_a_form_may_spell_things_its_own_way
+    tests/test_upload.py::test_a_form_that_contradicts_the_file_is_refused
+U4   digests that came are compared
+    tests/test_upload.py::test_a_form_that_contradicts_the_file_is_refused
+    tests/test_upload.py::test_a_form_may_spell_things_its_own_way
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+U5   sign-in first, visible last
+    tests/test_web_uploads.py::test_whoever_may_not_upload_hears_so_while_still_sending
+    tests/test_stores.py::test_when_the_disk_fails_nothing_is_visible_and_the_next_upload_is_fine
+    tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
+U6   200, and reasons in both places
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+    tests/test_web_uploads.py::test_what_is_wrong_is_said_in_reason_and_body_and_nothing_is_left
+    tests/test_web_uploads.py::test_a_reason_is_one_short_line_of_ascii
+    tests/test_web_uploads.py::test_uv_reads_the_error_as_json
+U7   the same bytes again: 200
+    tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
+    tests/test_stores.py::TestDiskStore::test_the_same_bytes_again_change_nothing
+    tests/e2e/test_uploaders.py::test_files_are_taken_once_and_never_change
+U8   other bytes: File already exists
+    tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
+    tests/test_stores.py::TestDiskStore::test_a_filename_is_never_given_to_other_bytes
+U9   used-up filenames and second sdists
+    tests/test_stores.py::TestDiskStore::test_a_removed_file_is_gone_and_its_name_is_used_up
+    tests/test_policy.py::test_a_release_has_one_sdist
+    tests/test_rules.py::test_a_release_has_one_sdist_whatever_it_is_packed_as
+U12  401 with a challenge, 403 if known
+    tests/test_auth.py::test_every_401_carries_the_challenge
+    tests/test_web_uploads.py::test_what_the_repository_says_is_what_the_client_hears
+    tests/e2e/test_uploaders.py::test_wrong_credentials_are_told_as_such
+U13  413 early, and read by clients
+    tests/test_web_uploads.py::test_a_length_beyond_the_limit_is_refused_before_anything_is_read
+    tests/test_web_uploads.py::test_a_client_that_sends_everything_first_reads_the_answer_too
+    tests/e2e/test_uploaders.py::test_who_sends_megabytes_for_nothing_gets_to_read_why
+U14  other actions and protocols refused
+    tests/test_upload.py::test_actions_of_old_are_out_of_use_even_without_a_file
+    tests/test_web_uploads.py::test_what_is_wrong_is_said_in_reason_and_body_and_nothing_is_left
+V1   filenames that fit, old ones too
+    tests/test_upload.py::test_filenames_that_do_not_fit_are_refused
+    tests/test_upload.py::test_an_sdist_promises_no_metadata
+V2   wheel names by the rules
+    tests/test_upload.py::test_filenames_that_do_not_fit_are_refused
+    tests/test_upload.py::test_local_versions_epochs_and_build_tags_are_fine
+V3   PEP 440, local versions and epochs
+    tests/test_upload.py::test_local_versions_epochs_and_build_tags_are_fine
+    tests/test_upload.py::test_metadata_that_clients_could_not_use_is_refused
+V4   names by PEP 508, in ASCII
+    tests/test_names.py::test_what_no_project_can_be_called_is_not_found
+    tests/test_upload.py::test_a_form_that_contradicts_the_file_is_refused
+V5   a wheel every reader reads alike
+    tests/test_archive.py::test_a_wheel_without_its_files_is_refused
+    tests/test_archive.py::test_a_dist_info_of_something_else_is_refused
+    tests/test_archive.py::test_a_member_that_is_not_plainly_inside_is_refused
+    tests/test_archive.py::test_other_compressions_are_refused
+    tests/test_archive.py::test_bytes_outside_the_members_are_refused
+    tests/test_archive.py::test_a_member_that_contradicts_the_directory_is_refused
+    tests/test_archive.py::test_a_zip_that_is_a_tar_too_is_refused
+    tests/test_archive.py::TestBombs::test_a_zip_that_unpacks_to_too_much
+    tests/test_upload.py::test_metadata_that_clients_could_not_use_is_refused
+V6   an sdist that stays in its folder
+    tests/test_archive.py::test_a_link_that_leads_out_is_refused
+    tests/test_archive.py::test_devices_and_odd_members_are_refused
+    tests/test_archive.py::test_sparse_files_are_refused
+    tests/test_archive.py::test_a_second_top_folder_is_refused
+    tests/test_archive.py::test_what_is_cut_off_or_followed_by_something_is_refused
+V8   metadata verbatim, requires-python from it
+    tests/test_archive.py::test_metadata_of_wheels_and_sdists_comes_byte_for_byte
+    tests/test_archive.py::test_nothing_in_the_metadata_is_changed
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+"""
+"""Of clients.md: uploads (U) and what is checked of them (V)."""
+
+_CASES = """
+A01  a flipped byte completes no file
+    tests/test_download.py::test_a_flipped_byte_never_arrives_in_a_whole_file_and_the_next_request_heals
+    tests/test_files.py::test_a_wrong_file_is_cut_off_and_the_next_request_is_healed
+    tests/faults/test_lying_mirrors.py::test_of_a_mirror_that_lies_alone_nobody_takes_a_wrong_file
+A02  nor in the last bytes
+    tests/test_download.py::test_a_flipped_byte_never_arrives_in_a_whole_file_and_the_next_request_heals
+    tests/test_files.py::test_the_tail_is_held_back_until_all_is_verified
+A03  cut off, with a length
+    tests/test_download.py::test_a_body_shorter_than_listed_is_no_file
+    tests/test_files.py::test_a_file_that_ends_early_everywhere_is_cut_off_too
+    tests/faults/test_lying_mirrors.py::test_a_lie_that_only_the_digest_tells_is_healed_by_the_next_mirror
+A04  cut off, without a length
+    tests/test_download.py::test_a_body_shorter_than_listed_is_no_file
+    tests/faults/test_lying_mirrors.py::test_of_a_mirror_that_lies_alone_nobody_takes_a_wrong_file
+A05  less announced than sent
+    tests/test_download.py::test_another_size_than_listed_is_refused_before_a_byte_is_taken
+    tests/faults/test_lying_mirrors.py::test_of_a_mirror_that_lies_alone_nobody_takes_a_wrong_file
+A06  more announced than listed
+    tests/test_download.py::test_another_size_than_listed_is_refused_before_a_byte_is_taken
+A07  a body without end
+    tests/test_download.py::test_a_body_longer_than_listed_is_cut_short
+    tests/test_upstream_index.py::test_more_than_the_limit_is_not_taken
+A08  chunks that break off
+    tests/test_upstream_index.py::test_a_body_that_breaks_off_is_a_failure
+    tests/faults/test_lying_mirrors.py::test_of_a_mirror_that_lies_alone_nobody_takes_a_wrong_file
+A09  a file in a coding
+    tests/test_upstream_index.py::test_a_file_in_a_coding_is_refused
+A10  a packed bomb for a file
+    tests/test_upstream_index.py::test_a_file_in_a_coding_is_refused
+A11  silence before the head
+    tests/test_upstream_index.py::test_silence_is_a_failure
+    tests/test_rules.py::test_a_client_hears_of_a_silent_mirror_before_it_gives_up
+A12  silence in the middle
+    tests/test_upstream_index.py::test_bytes_that_cease_are_a_failure
+    tests/test_rules.py::test_a_client_hears_of_a_silent_mirror_before_it_gives_up
+A13  a byte now and then
+    tests/test_upstream_index.py::test_a_file_that_drips_is_a_stall
+A14  a reset at any byte
+    tests/test_download.py::test_whatever_breaks_a_client_gets_the_right_file_or_none
+    tests/test_upstream_index.py::test_a_bad_line_is_a_failure_at_whatever_byte_it_breaks
+A15  200 to a resumption
+    tests/test_download.py::test_a_mirror_without_ranges_is_read_over
+A16  another part than asked for
+    tests/test_upstream_index.py::test_a_part_that_is_not_the_rest_is_refused
+A17  another file than before
+    tests/test_upstream_index.py::test_a_part_of_another_file_is_refused_even_if_the_condition_was_ignored
+    tests/test_upstream_index.py::test_a_file_that_changed_begins_anew
+A18  listed, and nowhere to be had
+    tests/test_files.py::test_a_listed_file_that_no_mirror_has_is_404_after_another_look_at_its_page
+    tests/test_mirrors.py::test_a_file_is_absent_only_where_every_mirror_says_so
+B01  a page of a gigabyte
+    tests/test_upstream_index.py::test_more_than_the_limit_is_not_taken
+B02  a page that is a bomb
+    tests/test_upstream_index.py::test_a_gzip_bomb_does_not_go_off
+    tests/test_inflate.py::test_a_bomb_is_defused_after_one_piece_too_many
+B03  codings nobody asked for
+    tests/test_upstream_index.py::test_codings_that_nobody_asked_for_are_refused
+B04  brackets without end
+    tests/test_simple_read.py::test_what_is_no_project_page_is_the_mirrors_failure
+B05  JSON that is none
+    tests/test_simple_read.py::test_what_is_no_project_page_is_the_mirrors_failure
+    tests/test_simple_read.py::test_no_value_in_json_is_more_than_a_mirrors_failure
+    tests/test_simple_read.py::test_no_bytes_are_more_than_a_mirrors_failure
+B06  HTML where JSON was asked
+    tests/test_upstream_index.py::test_a_mirror_that_only_has_html_gives_html
+    tests/test_simple_read.py::test_html_of_a_million_characters_takes_a_breath_at_most
+B07  the wrong type declared (decision 21)
+    tests/test_simple_read.py::test_the_body_tells_what_it_is_whatever_was_declared
+B08  nothing of theirs is markup
+    tests/test_simple_write.py::test_nothing_that_an_upstream_says_becomes_markup
+    tests/test_simple_read.py::test_base_href_is_honoured_where_it_can_be
+    tests/test_simple_read.py::test_a_link_that_is_not_to_be_fetched_takes_its_file_off_the_page
+B22  odd statuses are no page
+    tests/test_upstream_index.py::test_any_other_status_is_a_failure
+    tests/test_upstream_index.py::test_bytes_that_are_not_http_are_a_failure
+C01  links to addresses inside
+    tests/test_guard.py::test_a_link_elsewhere_never_dials_inwards
+    tests/test_guard.py::test_neither_link_nor_redirect_reaches_what_is_inside
+C02  addresses in odd spellings
+    tests/test_guard.py::test_no_address_inside_and_no_odd_spelling_passes_as_a_link
+    tests/test_guard.py::test_the_socket_alone_would_hold_against_every_spelling
+C03  names that resolve inwards
+    tests/test_guard.py::test_a_name_that_resolves_inwards_is_not_dialled
+C04  names that change their mind
+    tests/test_guard.py::test_a_name_that_changes_its_mind_gains_nothing
+C05  names with both kinds
+    tests/test_guard.py::test_of_a_name_s_addresses_only_the_public_ones_are_dialled
+C06  redirects inwards
+    tests/test_guard.py::test_neither_link_nor_redirect_reaches_what_is_inside
+C07  redirects without end
+    tests/test_upstream_index.py::test_five_redirects_are_followed_and_six_are_not
+    tests/test_upstream_index.py::test_a_circle_is_noticed
+    tests/test_upstream_index.py::test_locations_may_be_relative_long_and_requested_as_written
+C08  redirects to other schemes
+    tests/test_upstream_index.py::test_a_redirect_to_something_else_is_not_followed
+C14  a proxy only if configured
+    tests/test_guard.py::test_a_proxy_in_the_environment_is_ignored_unless_configured
+D01  1.0 here beats 99.0 there
+    tests/e2e/test_precedence.py::test_pip_and_uv_install_ours_and_the_upstream_never_hears_of_it
+    tests/e2e/test_precedence.py::test_without_yizhan_pip_and_uv_install_the_decoy
+D02  no spelling gets out
+    tests/faults/test_leaks.py::test_no_spelling_of_a_private_name_gets_out_on_any_route
+    tests/faults/test_leaks.py::test_the_check_would_notice
+D03  cached before, gone with the claim
+    tests/faults/test_leaks.py::test_what_was_cached_before_the_claim_is_gone_with_it
+    tests/test_repository.py::test_what_was_fetched_before_a_claim_is_out_of_reach_after_it
+D05  asked before, claimed meanwhile
+    tests/test_repository.py::test_a_name_claimed_while_the_index_is_asked_shows_only_ours
+    tests/faults/test_leaks.py::test_a_claim_and_a_look_at_the_same_time_never_show_the_outside_afterwards
+D06  a pattern covers its prefix alone
+    tests/test_policy.py::test_a_pattern_covers_the_name_and_all_below_it
+    tests/faults/test_leaks.py::test_a_reservation_covers_its_prefix_and_nothing_else
+D08  private after its last file
+    tests/test_repository.py::test_a_name_stays_private_after_its_last_file_is_gone
+    tests/test_stores.py::test_everything_is_there_after_reopening
+    tests/test_stores.py::TestDiskStore::test_a_name_is_claimed_with_its_first_file_and_for_ever
+D12  first upload of a public name
+    tests/test_repository.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
+    tests/e2e/test_uploaders.py::test_a_name_of_the_index_is_refused_with_the_way_out
+D13  the same while upstream is down
+    tests/test_repository.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
+    tests/e2e/test_uploaders.py::test_a_name_of_which_the_index_cannot_tell_is_refused_too
+D21  a 404 ends with the upload
+    tests/test_rules.py::test_a_404_is_forgotten_with_the_first_upload
+    tests/faults/test_leaks.py::test_a_404_from_before_the_upload_does_not_outlive_it
+D26  one server for one folder
+    tests/test_stores.py::test_a_second_yizhan_is_refused
+    tests/e2e/test_lifecycle.py::test_a_data_folder_has_one_yizhan
+E15  the same file again
+    tests/test_stores.py::TestDiskStore::test_the_same_bytes_again_change_nothing
+    tests/test_stores.py::TestDiskStore::test_twenty_who_send_the_same_bytes_all_succeed
+E16  the same name, other bytes
+    tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
+E17  again after a removal
+    tests/test_stores.py::TestDiskStore::test_a_removed_file_is_gone_and_its_name_is_used_up
+E18  many who race for one name
+    tests/test_stores.py::TestDiskStore::test_of_twenty_who_race_for_a_filename_one_wins
+    tests/test_stores.py::test_two_processes_race_for_filenames_and_each_has_one_winner
+E19  bodies beyond the limit
+    tests/test_web_uploads.py::test_a_length_beyond_the_limit_is_refused_before_anything_is_read
+    tests/test_web_uploads.py::test_a_length_that_is_not_told_is_counted
+    tests/test_web_uploads.py::test_of_a_body_without_end_only_so_much_is_drained
+E26  refused before the body
+    tests/test_web_uploads.py::test_who_waits_to_be_asked_for_the_body_is_asked_or_refused
+F01  killed at every step
+    tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
+F02  killed at any time
+    tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
+    tests/faults/test_kill.py::test_fifty_killed_uploads_lose_nothing
+F07  fsync fails
+    tests/test_stores.py::test_when_the_disk_fails_nothing_is_visible_and_the_next_upload_is_fine
+    tests/faults/test_durability.py::test_an_upload_is_refused_at_each_call_that_fails_and_works_the_next_time
+F08  rename fails
+    tests/test_stores.py::test_when_the_disk_fails_nothing_is_visible_and_the_next_upload_is_fine
+    tests/faults/test_durability.py::test_an_upload_is_refused_at_each_call_that_fails_and_works_the_next_time
+F09  the commit fails
+    tests/test_stores.py::test_rows_that_find_no_room_are_not_there
+    tests/test_stores.py::test_a_content_without_a_row_is_invisible_and_can_be_uploaded
+F10  a damaged private file
+    tests/test_stores.py::test_a_damaged_file_is_never_served_and_others_are
+    tests/faults/test_durability.py::test_a_harmed_private_file_is_never_served_and_others_are
+G07  the cache's folder goes away
+    tests/test_disk_cache.py::test_the_folder_removed_while_running_harms_no_request
+    tests/e2e/test_lifecycle.py::test_a_cache_deleted_while_it_runs_breaks_no_request
+I01  single ranges
+    tests/test_sending.py::test_one_range_is_206
+    tests/test_conditions.py::test_one_range_is_served
+I02  ranges beyond the file
+    tests/test_sending.py::test_an_unsatisfiable_range_is_416_and_the_connection_goes_on
+    tests/test_conditions.py::test_a_range_outside_the_file_is_unsatisfiable
+I03  what is no range
+    tests/test_sending.py::test_other_ranges_are_ignored
+    tests/test_conditions.py::test_what_is_no_single_range_of_bytes_is_ignored
+I04  a thousand ranges
+    tests/test_conditions.py::test_what_is_no_single_range_of_bytes_is_ignored
+    tests/test_conditions.py::test_hostile_headers_take_linear_time
+I05  If-Range of every kind
+    tests/test_sending.py::test_a_download_is_resumed_only_where_the_file_is_the_same
+I06  If-None-Match of every kind
+    tests/test_sending.py::test_what_the_client_has_is_304
+    tests/test_conditions.py::test_if_none_match_compares_weakly
+I09  a range of a HEAD
+    tests/test_sending.py::test_head_says_what_get_says_and_sends_no_body
+J01  credentials of every kind
+    tests/test_auth.py::test_an_upload_needs_a_user_and_tells_who_it_was
+    tests/test_auth.py::test_credentials_that_cannot_be_read_are_wrong_and_no_more
+    tests/test_auth.py::test_the_scheme_is_read_in_any_case
+J04  empty and odd passwords
+    tests/test_auth.py::test_credentials_that_cannot_be_read_are_wrong_and_no_more
+    tests/test_htpasswd.py::test_apache_cuts_a_password_at_72_bytes_and_so_do_we
+    tests/test_htpasswd.py::test_a_password_that_cannot_be_hashed_is_a_wrong_one
+J05  lines of every kind
+    tests/test_htpasswd.py::test_every_kind_of_hash_that_is_supported_lets_its_user_in
+    tests/test_htpasswd.py::test_a_bad_line_is_named_by_its_number_and_never_by_its_content
+    tests/test_htpasswd.py::test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_a_line
+J06  a file changed, cut, gone
+    tests/test_htpasswd.py::test_a_changed_file_counts_at_the_next_look
+    tests/test_htpasswd.py::test_a_removed_file_means_nobody_until_it_is_back
+    tests/test_htpasswd.py::test_a_half_written_file_leaves_the_users_as_they_were
+    tests/test_htpasswd.py::test_a_file_that_everybody_may_write_to_is_warned_of
+J16  a closed index is closed
+    tests/test_index.py::test_a_closed_index_asks_for_a_password_everywhere
+    tests/e2e/test_uploaders.py::test_where_reading_is_for_users_the_index_url_carries_them
+K01  stopped while idle
+    tests/e2e/test_lifecycle.py::test_it_stops_at_once_where_nothing_is_under_way
+K02  stopped in the midst
+    tests/e2e/test_lifecycle.py::test_answers_under_way_finish_when_it_is_stopped
+    tests/e2e/test_lifecycle.py::test_a_client_that_never_finishes_does_not_keep_it_running
+K06  a configuration full of mistakes
+    tests/test_config.py::test_every_problem_is_told_at_once_with_its_place
+    tests/test_config.py::test_wrong_values_are_told_plainly
+    tests/test_cli.py::test_a_wrong_configuration_prints_every_problem_and_ends_with_2
+K13  a port that is taken
+    tests/e2e/test_lifecycle.py::test_a_port_has_one_program
+    tests/test_cli.py::test_what_keeps_the_server_from_running_is_one_sentence
+K14  a second server
+    tests/e2e/test_lifecycle.py::test_a_data_folder_has_one_yizhan
+    tests/faults/test_durability.py::test_a_second_server_on_the_same_folder_is_refused_and_harms_nothing
+"""
+"""Of security.md: the catalogue of faults and abuse."""
+
+_SENTENCES = """
+house-1    layout, imports and bounds
+    tests/test_layers.py::test_every_module_is_on_the_list
+    tests/test_layers.py::test_modules_import_only_what_they_may
+    tests/test_layers.py::test_a_store_and_a_cache_do_not_know_each_other
+    tests/test_layers.py::test_the_core_does_no_io
+    tests/test_layers.py::test_nobody_imports_in_a_circle
+    tests/test_layers.py::test_only_the_policy_makes_a_public_name
+    tests/test_layers.py::test_modules_and_functions_are_short
+house-2    distribution, licence, README, unit, checks
+    tests/test_rules.py::test_the_distribution_says_what_it_is
+    tests/test_rules.py::test_everything_that_a_release_needs_is_there
+    tests/test_docs.py::test_the_example_holds_every_setting_and_no_other
+    tests/test_docs.py::test_the_example_is_the_defaults
+    tests/test_systemd.py::test_the_unit_waits_for_ready_and_does_not_start_nonsense_again
+house-3    one command, and lines to copy
+    tests/e2e/test_lifecycle.py::test_a_first_start_prints_a_password_once
+    tests/e2e/test_lifecycle.py::test_the_lines_of_the_banner_work_as_they_are_printed
+    tests/test_cli.py::test_the_banner_has_lines_to_copy_that_work_on_this_machine
+house-4    flag, environment, file, default
+    tests/test_cli.py::test_serve_hands_the_flags_to_the_server
+    tests/test_config.py::test_a_flag_wins_over_the_environment_and_that_over_the_file
+    tests/test_config.py::test_every_problem_is_told_at_once_with_its_place
+    tests/e2e/test_lifecycle.py::test_all_mistakes_of_a_configuration_are_told_at_once
+house-5    the words of the configuration
+    tests/test_rules.py::test_the_words_of_the_configuration_stay_what_they_are
+    tests/test_docs.py::test_the_example_holds_every_setting_and_no_other
+index-1    pages: asked, read, revalidated, kept
+    tests/test_upstream_index.py::test_a_page_is_asked_for_in_json_and_packed_without_cookies_or_credentials
+    tests/test_upstream_index.py::test_an_unchanged_page_is_not_sent_again
+    tests/test_pages.py::test_a_fresh_page_is_answered_from_memory
+    tests/test_pages.py::test_a_slow_refresh_is_waited_for_only_shortly_where_an_old_page_exists
+    tests/test_pages.py::test_a_refresh_that_fails_leaves_the_old_page_and_is_not_tried_again_for_a_while
+index-2    404 only where all said so
+    tests/test_mirrors.py::test_a_project_is_absent_only_where_every_mirror_says_so
+    tests/test_pages.py::test_an_old_404_is_no_answer_while_mirrors_are_down
+    tests/test_index.py::test_an_outage_is_503_with_whole_seconds
+index-3    equivalent mirrors, in order, by name
+    tests/test_mirrors.py::test_mirrors_are_asked_in_the_operators_order_and_one_answer_is_enough
+    tests/test_mirrors.py::test_whatever_one_mirror_says_instead_of_a_page_the_next_is_asked
+    tests/test_config.py::test_a_mirror_is_a_known_name_or_a_url_with_a_slash_at_its_end
+    tests/test_docs.py::test_the_example_names_every_preset
+index-4    what may be dialled
+    tests/test_guard.py::test_a_link_elsewhere_never_dials_inwards
+    tests/test_guard.py::test_a_mirror_that_an_operator_configured_may_be_on_the_lan
+    tests/test_guard.py::test_listed_networks_may_be_dialled_and_their_neighbours_not
+    tests/test_guard.py::test_hosts_narrow_links_but_not_the_mirrors
+    tests/test_config.py::test_link_local_addresses_cannot_be_allowed
+index-5    the root: both sides, lazy, streamed
+    tests/test_index.py::test_the_root_list_holds_our_names_and_the_indexs
+    tests/test_index.py::test_without_an_index_the_root_list_is_ours
+    tests/test_simple_write.py::test_a_root_listing_never_stands_in_memory
+    tests/test_root.py::test_nothing_is_asked_before_somebody_asks
+    tests/faults/test_leaks.py::test_the_list_of_all_projects_shows_no_public_side_of_a_private_name
+index-6    parsed once, written once
+    tests/test_pages.py::test_an_older_page_is_asked_for_again_and_a_304_keeps_the_same_object
+    tests/test_repository.py::test_an_unchanged_page_is_the_same_object
+    tests/test_index.py::test_a_warm_request_writes_nothing
+    tests/test_index.py::test_a_crowd_has_a_page_written_once
+files-1    one shape, found without a page
+    tests/test_model.py::test_an_official_path_is_kept_so_that_lock_files_differ_in_the_host_alone
+    tests/test_model.py::test_an_unhashed_file_has_one_place_on_all_mirrors_of_an_index
+    tests/test_repository.py::test_a_file_is_found_though_its_page_was_never_asked_for
+    tests/test_repository.py::test_a_file_is_served_only_under_the_path_that_its_page_links
+    tests/e2e/test_lock.py::test_a_lock_installs_from_a_server_that_has_forgotten_every_page
+files-2    one transfer, followed, resumed, verified
+    tests/test_download.py::test_many_clients_cost_one_transfer_and_late_comers_read_from_the_start
+    tests/test_download.py::test_a_download_goes_on_when_all_clients_leave
+    tests/test_download.py::test_a_broken_line_is_taken_up_at_the_same_byte
+    tests/test_download.py::test_a_broken_download_is_resumed_after_a_restart
+    tests/test_files.py::test_a_late_comer_reads_from_the_start_at_once_and_costs_nothing
+    tests/test_files.py::test_a_wrong_file_is_cut_off_and_the_next_request_is_healed
+files-3    HEAD and Range at any time
+    tests/test_files.py::test_a_head_is_answered_meanwhile
+    tests/test_files.py::test_a_glance_into_the_middle_is_answered_unverified_and_kept_by_nobody
+    tests/test_files.py::test_any_other_range_follows_the_download_to_its_verified_end
+    tests/test_index.py::test_a_head_never_starts_a_download
+    tests/faults/test_crowd.py::test_head_and_ranges_are_answered_before_during_and_after_a_download
+files-4    handles, sendfile, and FileResponse's traps
+    tests/test_sending.py::test_a_file_is_sent_without_passing_through_python
+    tests/test_sending.py::test_a_whole_file_comes_with_its_validators
+    tests/test_sending.py::test_a_download_is_resumed_only_where_the_file_is_the_same
+    tests/test_sending.py::test_an_archive_beside_its_compressed_self_is_not_mixed_up
+    tests/test_sending.py::test_a_client_that_stops_reading_is_let_go
+    tests/test_sending.py::test_a_file_that_is_not_in_memory_is_brought_there_by_a_thread
+    tests/test_sending.py::test_files_and_ranges_come_whole_over_tls
+files-5    diskcache: no pickle, no copy, exact
+    tests/test_disk_cache.py::test_a_planted_pickle_is_a_miss_and_does_not_run
+    tests/test_disk_cache.py::test_nothing_but_bytes_is_kept_in_a_plain_cache
+    tests/test_disk_cache.py::test_an_adopted_file_is_not_copied
+    tests/test_disk_cache.py::test_adopting_evicts_nothing_and_a_sweep_evicts_not_one_too_many
+    tests/test_disk_cache.py::test_a_newcomer_that_does_not_fit_wakes_the_janitor
+    tests/test_sending.py::test_an_eviction_meanwhile_breaks_no_answer
+files-6    without its cache it loses time
+    tests/e2e/test_lifecycle.py::test_a_cache_deleted_between_runs_costs_a_fetch
+    tests/faults/test_durability.py::test_a_harmed_cache_costs_nothing_but_time
+private-1  twine and uv publish
+    tests/e2e/test_uploaders.py::test_files_are_taken_once_and_never_change
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+private-2  on the disk before the 200
+    tests/test_stores.py::test_bytes_reach_the_disk_before_names_names_before_rows_and_rows_before_others
+    tests/faults/test_durability.py::test_an_upload_is_on_the_disk_in_the_right_order_before_it_is_acknowledged
+private-3  users of an htpasswd file
+    tests/test_htpasswd.py::test_every_kind_of_hash_that_is_supported_lets_its_user_in
+    tests/test_htpasswd.py::test_a_changed_file_counts_at_the_next_look
+    tests/test_htpasswd.py::test_a_right_password_is_hashed_once_and_remembered_for_its_time
+    tests/test_htpasswd.py::test_an_unknown_user_takes_the_work_of_a_known_one
+    tests/test_htpasswd.py::test_the_name_of_tokens_is_nobodys
+    tests/test_htpasswd.py::test_the_log_names_file_and_line_once_for_each_version
+private-4  open uploads and closed reading
+    tests/test_auth.py::test_where_anyone_may_upload_credentials_are_not_judged
+    tests/test_auth.py::test_where_reading_is_for_users_nobody_else_reads
+    tests/e2e/test_walkthrough.py::test_the_tutorial_works_where_anyone_may_upload
+private-5  what is said of private files
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+    tests/test_stores.py::TestDiskStore::test_what_was_added_is_listed_as_told_with_the_time_of_receipt
+    tests/test_stores.py::TestDiskStore::test_the_metadata_stands_beside_byte_for_byte
+private-6  once uploaded, private for ever
+    tests/test_repository.py::test_the_index_is_never_asked_about_an_uploaded_name
+    tests/test_repository.py::test_a_name_stays_private_after_its_last_file_is_gone
+    tests/test_repository.py::test_where_one_reading_of_a_filename_is_private_the_index_hears_of_none
+    tests/faults/test_leaks.py::test_no_spelling_of_a_private_name_gets_out_on_any_route
+private-7  reserved before its first file
+    tests/test_repository.py::test_a_reserved_name_without_files_is_an_empty_page_and_not_absent
+    tests/test_policy.py::test_who_answers_for_a_name
+private-8  overlay: ours win per filename
+    tests/test_repository.py::test_an_overlaid_name_is_answered_from_both_sides_and_ours_wins
+    tests/test_config.py::test_a_name_cannot_be_reserved_and_overlaid
+private-9  the first upload of theirs
+    tests/test_repository.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
+    tests/test_repository.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
+    tests/test_repository.py::test_an_operators_word_lets_a_public_name_be_uploaded
+front-1    a page for people, in two languages
+    tests/test_rules.py::test_the_front_page_is_made_for_who_asks_and_where
+    tests/test_front_page.py::test_the_lines_hold_the_address_of_the_server
+    tests/test_front_page.py::test_both_languages_have_the_same_commands
+    tests/test_front_page.py::test_chinese_is_for_those_who_prefer_it
+    tests/browser/test_front_page.py::test_the_lines_show_the_address_in_the_bar
+    tests/browser/test_front_page.py::test_a_chinese_browser_gets_chinese_and_may_switch
+done-1     real packages, and without the index
+    tests/e2e/test_real_index.py::test_what_was_installed_once_is_installed_again_without_the_index
+done-2     the tutorial of our forerunner
+    tests/e2e/test_walkthrough.py::test_the_tutorial_works_with_a_user_of_htpasswd
+    tests/e2e/test_walkthrough.py::test_the_tutorial_works_where_anyone_may_upload
+    tests/e2e/test_walkthrough.py::test_the_tutorial_works_with_the_real_index
+done-3     ours installed, the name unheard of
+    tests/e2e/test_precedence.py::test_pip_and_uv_install_ours_and_the_upstream_never_hears_of_it
+    tests/faults/test_leaks.py::test_no_spelling_of_a_private_name_gets_out_on_any_route
+done-4     32 clients, one transfer
+    tests/faults/test_crowd.py::test_a_crowd_at_one_cold_file_costs_one_transfer_and_nobody_waits_for_its_end
+done-5     300 runs against liars
+    tests/faults/test_lying_mirrors.py::test_a_lie_that_only_the_digest_tells_is_healed_by_the_next_mirror
+    tests/faults/test_lying_mirrors.py::test_of_a_mirror_that_lies_alone_nobody_takes_a_wrong_file
+    tests/faults/test_lying_mirrors.py::test_a_file_is_had_though_all_mirrors_but_the_last_refuse_it_each_in_its_way
+done-6     killed fifty times each
+    tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
+    tests/faults/test_kill.py::test_no_step_of_a_download_can_be_killed_with_a_wrong_byte
+    tests/faults/test_kill.py::test_fifty_killed_uploads_lose_nothing
+    tests/faults/test_kill.py::test_fifty_killed_downloads_serve_no_wrong_byte
+done-7     locks differ in the host alone
+    tests/e2e/test_lock.py::test_a_lock_differs_from_a_mirrors_in_the_host_alone
+done-8     SIGTERM lets answers finish
+    tests/e2e/test_lifecycle.py::test_answers_under_way_finish_when_it_is_stopped
+done-9     this table, and the mutations
+    tests/test_promises.py::test_every_id_is_held_or_has_its_reason
+    tests/test_promises.py::test_every_test_that_is_named_exists
+    tests/test_mutations.py::test_a_mutation_is_noticed
+"""
+"""Of the first issue: its own sentences, and what it shows itself done by."""
+
+PROMISES: Mapping[str, Promise] = MappingProxyType(
+    {**_read(_RULES), **_read(_UPLOADS), **_read(_CASES), **_read(_SENTENCES)}
+)
+
+NOT_YET: Mapping[str, str] = MappingProxyType(
+    {
+        "D04": "A refresh or download under way when its name is claimed goes on, and the next mirror hears of it.",
+        "rule-37:all": "An upstream's `versions` that lacks those of its own files is handed on as it is.",
+        "V5:entry-points": "entry_points.txt is not read, and a RECORD that lists other files brings no warning.",
+    }
+)
+"""Id, or a part of one that is held otherwise, to what is missing."""
+
+NOT_OURS: Mapping[str, str] = MappingProxyType(
+    {
+        "rule-64": "What pip caches over plain http is pip's to decide: nothing that a server sends changes it.",
+        "done-10": "Done by hand: README from its top, in a shell that has never seen the project.",
+    }
+)
+"""Id to why no test can hold it."""
