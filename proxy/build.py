@@ -123,6 +123,8 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
     nowhere = MirrorSet("none", (), pause=MIRROR_PAUSE, now=time.time, clock=time.monotonic)
     downloads = Downloads(incoming, upstream.mirrors if upstream else nowhere, files, store)
     stack.push_async_callback(downloads.close)
+    private = settings.private
+    policy = Policy(reserved=private.reserved, overlay=frozenset(private.overlay), claim=private.claim)
     repository = Repository(
         store=store,
         names=store,
@@ -131,13 +133,9 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
         downloads=downloads,
         upstream=upstream.pages if upstream else None,
         root=upstream.root.open if upstream else None,
-        policy=Policy(
-            reserved=settings.private.reserved,
-            overlay=frozenset(settings.private.overlay),
-            claim=settings.private.claim,
-        ),
+        policy=policy,
     )
-    return _web(settings, repository, store.incoming, stack)
+    return _web(settings, repository, policy, store.incoming, stack)
 
 
 async def _upstream(settings: Settings, index: Index, pages: PageCache, stack: AsyncExitStack) -> Upstream:
@@ -187,7 +185,7 @@ async def _upstream(settings: Settings, index: Index, pages: PageCache, stack: A
     return Upstream(mirrors, remembered, root)
 
 
-def _web(settings: Settings, repository: Repository, incoming: Path, stack: AsyncExitStack) -> App:
+def _web(settings: Settings, repository: Repository, policy: Policy, incoming: Path, stack: AsyncExitStack) -> App:
     peers = Peers(settings.server.trusted_proxies)
     users = Htpasswd(settings.htpasswd, remember=settings.auth.remember)
     stack.callback(users.close)
@@ -204,7 +202,7 @@ def _web(settings: Settings, repository: Repository, incoming: Path, stack: Asyn
         auth=auth,
         peers=peers,
         projects=ProjectPages(repository, fields, room=settings.cache.memory // 2),
-        root=RootPage(repository, fields),
+        root=RootPage(repository, fields, policy=policy),
         files=Files(repository, fields, patience=max((index.hard_deadline for index in settings.index), default=10.0)),
         upload=Uploads(
             sign_in=auth.user_for_upload, incoming=incoming, limits=_upload_limits(settings), upload=repository.upload

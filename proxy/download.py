@@ -154,6 +154,8 @@ class Download:
         failures, avoid = 0, self.doubts.avoided()
         used = [EARLIER] if self._part.size else []
         while True:
+            if not self.ready:
+                self.total = self.file.size  # nobody was told more yet, and what a mirror said may be wrong too
             before = self._part.size
             try:
                 while not self._is_whole():
@@ -219,7 +221,10 @@ class Download:
             raise MirrorFailed(f"{transfer.mirror} tells neither size nor hash: a cut could not be noticed.")
 
     def _is_whole(self) -> bool:
-        return self.total is not None and self._part.size >= self.total
+        if self.total is not None and self._part.size >= self.total:
+            return True
+        # A size that only a mirror told may be wrong: where the digest fits, nothing is missing.
+        return self.file.size is None and self._part.digests()["sha256"] == self._hashes.get("sha256")
 
     async def _verified(self) -> str:
         digests = await asyncio.to_thread(self._part.digests)
@@ -239,9 +244,11 @@ class Download:
 
     def finish(self, sha256: str) -> None:
         """All is verified: let clients have the tail too."""
-        self.ready = self._part.size
+        if self.ready and self.total not in (None, self._part.size):
+            return self.fail(UpstreamDown(f"{self.file.filename} is not as long as a mirror told."))
+        self.total = self.ready = self._part.size
         self.sha256 = sha256
-        self._wake()
+        return self._wake()
 
     def fail(self, error: ProxyError) -> None:
         # Copies have no traceback: it leads back here, and would keep the descriptor until garbage is collected.
@@ -319,7 +326,9 @@ class Downloads:
             download.finish(sha256)
             await self._keep(sha256, part)
         except ProxyError as error:
-            if isinstance(error, BadDigest) or part.path.suffix == UNSURE:
+            # Of unknown length, what came now may be too much: taken up again, it would never be right.
+            too_much = download.total is None and part.size > part.resumed
+            if isinstance(error, BadDigest) or part.path.suffix == UNSURE or too_much:
                 await asyncio.to_thread(part.discard)
             download.fail(error)
         except asyncio.CancelledError:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from packaging.utils import NormalizedName
 
@@ -20,27 +19,11 @@ from .errors import Forbidden, NotFound, Unavailable, UpstreamDown
 from .policy import Claims, Policy, PublicName, Route
 from .simple.model import METADATA, File, Project, merge
 from .simple.names import projects_of, versions_of
+from .sources import Listing, Upstream
 from .storage import Blob, Cache, Names, Pins, PrivateFiles
 
 RECHECK = 10.0  # seconds: a page that lacks a file somebody asks for is fetched again, but no more often than this
 MERGED = 200  # pages made of more than one source that are kept in memory
-
-
-class Upstream(Protocol):
-    """The index we stand before."""
-
-    async def project(self, name: PublicName, *, max_age: float | None = None) -> Project:
-        """The page of *name*; NotFound where the index says so, UpstreamDown where it cannot be known.
-
-        With *max_age* (seconds) any page that young will do, and an older one will not.
-        """
-
-
-class Listing(NamedTuple):
-    """All project names: ours, and the lines of the index's own list, if there is one."""
-
-    private: frozenset[NormalizedName]
-    public: Blob | None
 
 
 class Repository:
@@ -75,7 +58,8 @@ class Repository:
             route = self._policy.route(name, claims)
             page = await self._page(name, route, claims, max_age)
             # A name that became private while the index was asked: what came from there must not be seen.
-            if self._policy.route(name, await self._names.claimed()) == route:
+            now = await self._names.claimed()
+            if now == claims or (self._policy.route(name, now) == route and not page.rivals):
                 return page
 
     async def listing(self) -> Listing:
@@ -89,12 +73,11 @@ class Repository:
 
     async def find(self, path: str, filename: str) -> File:
         """The file that some page, however old, links as *path* and *filename*; raise NotFound where none does."""
-        claims = await self._names.claimed()
-        names = projects_of(filename.removesuffix(METADATA))
-        closed = [name for name in names if self._policy.route(name, claims).public is None]
         trouble: Unavailable | None = None
-        # Where one reading of the name is private, no index hears of the others either (decision 5).
-        for name in closed or names:
+        for name in await self._readings(filename):
+            ours = await self._ours(name, filename)
+            if ours is not None and ours.path == path:
+                return ours  # sure, whatever the index answers for a name that both sides share
             for max_age in (math.inf, RECHECK):
                 try:
                     return (await self.project(name, max_age=max_age)).file(path, filename)
@@ -107,9 +90,15 @@ class Repository:
 
     async def confirm(self, file: File) -> None:
         """Look at the page again for *file*, which no mirror has, so that the next page does not list it."""
-        for name in projects_of(file.filename.removesuffix(METADATA)):
+        for name in await self._readings(file.filename):
             with suppress(NotFound):
                 await self.project(name, max_age=RECHECK)
+
+    async def _readings(self, filename: str) -> Sequence[NormalizedName]:
+        """The projects whose pages may list *filename*: where one is private, no index hears of the others (dec. 5)."""
+        claims = await self._names.claimed()
+        names = projects_of(filename.removesuffix(METADATA))
+        return [name for name in names if self._policy.route(name, claims).public is None] or names
 
     async def sha256(self, file: File) -> str | None:
         """The digest of *file*: as listed, or as seen first."""
@@ -120,9 +109,9 @@ class Repository:
     async def find_private(self, filename: str) -> File:
         """The private file *filename*, whatever its path: filenames are unique among them (decision 34)."""
         for name in projects_of(filename.removesuffix(METADATA)):
-            for file in await self._store.files(name):
-                if filename in (file.filename, file.filename + METADATA):
-                    return (await self.project(name)).file(file.path, filename)
+            ours = await self._ours(name, filename)
+            if ours is not None:
+                return ours
         raise NotFound(f"{filename} is not a private file here.")
 
     async def open(self, file: File) -> Blob | None:
@@ -165,7 +154,8 @@ class Repository:
     async def _page(self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None) -> Project:
         local = await self._store.files(name) if route.local else ()
         theirs = await self._theirs(name, route, claims, max_age, alone=not local)
-        if theirs is not None and not local and not theirs.rivals:
+        shared = theirs is None or all(self._policy.route(rival, claims).public for rival in theirs.rivals)
+        if theirs is not None and shared and not local:
             return theirs
         inputs = (local, theirs, claims)
         known = self._merged.pop(name, None)
@@ -196,3 +186,12 @@ class Repository:
             return ours
         hidden = [file.filename for file in theirs.files.values() if not self._policy.admits(file, claims)]
         return merge(ours, theirs.without(hidden)) if local else theirs.without(hidden)
+
+    async def _ours(self, name: NormalizedName, filename: str) -> File | None:
+        """The private file *filename* of *name*, or the `.metadata` beside one."""
+        for file in await self._store.files(name):
+            if filename == file.filename:
+                return file
+            if filename == file.filename + METADATA:
+                return file.sibling()
+        return None

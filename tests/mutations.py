@@ -67,15 +67,15 @@ MUTATIONS = (
     Mutation(
         id="claim-during-the-question-missed",
         module="repository.py",
-        old="if self._policy.route(name, await self._names.claimed()) == route:",
+        old="if now == claims or (self._policy.route(name, now) == route and not page.rivals):",
         new="if route:",
         test="tests/test_repository.py::test_a_name_claimed_while_the_index_is_asked_shows_only_ours",
     ),
     Mutation(
         id="ambiguous-filename-asked-for",
         module="repository.py",
-        old="for name in closed or names:",
-        new="for name in names:",
+        old="if self._policy.route(name, claims).public is None] or names",
+        new="if False] or names",
         test="tests/test_repository.py::test_where_one_reading_of_a_filename_is_private_the_index_hears_of_none",
     ),
     Mutation(

@@ -745,7 +745,6 @@ PROMISES: Mapping[str, Promise] = MappingProxyType(
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
         "D04": "A refresh or download under way when its name is claimed goes on, and the next mirror hears of it.",
-        "rule-37:all": "An upstream's `versions` that lacks those of its own files is handed on as it is.",
         "V5:entry-points": "entry_points.txt is not read, and a RECORD that lists other files brings no warning.",
     }
 )

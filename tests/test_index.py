@@ -7,13 +7,14 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import RawTestServer
+from packaging.utils import NormalizedName, canonicalize_name
 
 from proxy.errors import NotFound
 from proxy.policy import Policy
@@ -81,7 +82,7 @@ def serve(house: House, htpasswd: Path, *, closed: bool = False) -> App:
         auth=Auth(Htpasswd(htpasswd), peers, read="users" if closed else "anyone"),
         peers=peers,
         projects=ProjectPages(repository, fields, room=10**7),
-        root=RootPage(repository, fields),
+        root=RootPage(repository, fields, policy=house.policy),
         files=Files(repository, fields, patience=5.0),
         upload=upload,
         indexes=frozenset({"pypi"}),
@@ -395,3 +396,24 @@ async def test_a_promised_metadata_file_that_no_mirror_gives_is_not_called_absen
     client.house.repository._downloads = Nowhere()  # type: ignore[assignment]  # the one verb that is asked
     assert (await client.ask(f"/packages/{listed.path}/{listed.filename}.metadata")).status == 503  # rule 42
     assert (await client.ask(f"/packages/{listed.path}/{listed.filename}")).status == 404
+
+
+async def test_a_rule_that_hides_names_changes_the_tag_of_the_root_list(client: Client, tmp_path: Path) -> None:
+    before = await client.ask("/simple/", Accept=JSON)
+    object.__setattr__(client.app, "root", RootPage(client.house.repository, Fields(private=False), policy=Policy()))
+    assert (await client.ask("/simple/", Accept=JSON)).headers["ETag"] != before.headers["ETag"]
+
+
+async def test_a_failure_in_the_middle_of_an_answer_breaks_the_line(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second head in its middle could pass for the rest of it."""
+
+    def names_that_end(_: object) -> Iterator[NormalizedName]:
+        yield from map(canonicalize_name, (f"name-{number}" for number in range(5000)))
+        raise OSError("the disk is gone")
+
+    client.house.repository._root = Names(tmp_path, ["demo"]).open
+    monkeypatch.setattr("proxy.web.index._lines", names_that_end)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await client.ask("/simple/", Accept=JSON)

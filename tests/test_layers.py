@@ -27,9 +27,10 @@ MAY_IMPORT = {
     "storage.cache_rows": {"errors"},
     "part": set[str](),
     "download": {"errors", "part", "simple", "storage"},
-    "repository": CORE | {"download", "storage"},
+    "sources": CORE | {"storage"},
+    "repository": CORE | {"download", "sources", "storage"},
     "upstream": CORE | {"download", "storage"},
-    "web": CORE | {"__init__", "archive", "config", "download", "ops", "repository", "storage", "upload"},
+    "web": CORE | {"__init__", "archive", "config", "download", "ops", "repository", "sources", "storage", "upload"},
     "ops": {"errors"},
     "ops.banner": {"config"},
 }

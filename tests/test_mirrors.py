@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +93,12 @@ async def fetch(mirrors: MirrorSet, file: File, *, offset: int = 0, avoid: froze
         return b"".join([chunk async for chunk in transfer.chunks])
 
 
-def order(mirrors: MirrorSet, *avoid: str) -> list[str]:
-    return [mirror.name for mirror in mirrors.in_turn(frozenset(avoid))]
+def order(mirrors: MirrorSet) -> list[str]:
+    return [mirror.name for mirror in mirrors.in_turn()]
+
+
+def order_for(mirrors: MirrorSet, file: File, *avoid: str) -> list[str]:
+    return [place.name for place in mirrors.places(file, frozenset(avoid))]
 
 
 # The order
@@ -142,14 +146,40 @@ async def test_a_mirror_that_answers_again_is_well_at_once(ups: tuple[UpstreamSe
 
 async def test_whoever_is_to_be_avoided_comes_after_the_ill() -> None:
     async with UpstreamServer() as one, UpstreamServer() as two, UpstreamServer() as three:
-        for up in (two, three):
-            publish(up)
-        one.refuse()
+        publish(one, two, three)
+        one.fault("/packages/", status=500)
         async with mirror_set(one, two, three) as mirrors:
-            await mirrors.page(DEMO, None)
-            assert order(mirrors) == ["two", "three", "one"]
-            assert order(mirrors, "two") == ["three", "one", "two"]
-            assert order(mirrors, "two", "one", "three") == ["two", "three", "one"]
+            file = await the_file(mirrors)
+            await fetch(mirrors, file)
+            assert order_for(mirrors, file) == ["two", "three", "one"]
+            assert order_for(mirrors, file, "two") == ["three", "one", "two"]
+            assert order_for(mirrors, file, "two", "one", "three") == ["two", "three", "one"]
+            # Its pages are as good as they were.
+            assert order(mirrors) == ["one", "two", "three"]
+
+
+async def test_a_mirror_that_breaks_off_is_asked_last_for_the_next_file(
+    ups: tuple[UpstreamServer, UpstreamServer],
+) -> None:
+    publish(*ups)
+    ups[0].fault("/packages/", cut_after=1000)
+    async with mirror_set(*ups) as mirrors:
+        file = await the_file(mirrors)
+        with pytest.raises(MirrorFailed):
+            await fetch(mirrors, file)
+        assert order_for(mirrors, file) == ["two", "one"]
+        assert await fetch(mirrors, file) == BODY
+
+
+async def test_a_mirror_with_all_hands_full_is_passed_over(ups: tuple[UpstreamServer, UpstreamServer]) -> None:
+    publish(*ups)
+    ups[0].fault("/packages/", stall_after=100)
+    async with mirror_set(*ups) as mirrors, AsyncExitStack() as stack:
+        file = await the_file(mirrors)
+        for _ in range(16):  # a mirror's connections
+            await stack.enter_async_context(mirrors.transfer(file, offset=0, avoid=frozenset()))
+        assert await fetch(mirrors, file) == BODY
+    assert len(ups[1].asked("/packages/")) == 1
 
 
 # Pages
@@ -302,8 +332,9 @@ async def test_a_mirror_that_leads_elsewhere_for_its_files_still_has_the_others_
             assert file.url.startswith(files.origin)
             assert await fetch(mirrors, file) == BODY
             files.fault("/packages/", status=500)
+            one.fault("/packages/", status=500)
             assert await fetch(mirrors, file) == BODY
-        assert len(two.asked("/packages/")) == 1
+        assert (len(one.asked("/packages/")), len(two.asked("/packages/"))) == (1, 1)
 
 
 async def test_a_file_at_a_place_of_its_own_is_asked_for_there_alone(
@@ -355,7 +386,7 @@ async def test_whatever_one_mirror_says_instead_of_a_file_the_next_is_asked(
     async with mirror_set(*ups, connect=0.3, answer=0.2) as mirrors:
         file = await the_file(mirrors)
         assert await fetch(mirrors, file) == BODY
-        assert order(mirrors) == ["two", "one"]
+        assert order_for(mirrors, file) == ["two", "one"]
         ups[1].refuse()
         with pytest.raises(UpstreamDown, match=r"No mirror of pypi gives demo-1\.0"):
             await fetch(mirrors, file)
@@ -412,7 +443,7 @@ async def test_a_size_is_had_from_the_next_mirror_where_the_first_fails(
         assert await mirrors.measure(file) == len(BODY)
         ups[0].fault("/packages/", status=500)
         assert await mirrors.measure(file) == len(BODY)
-        assert order(mirrors) == ["two", "one"]
+        assert order_for(mirrors, file) == ["two", "one"]
     assert {request.headers["range"] for up in ups for request in up.asked("/packages/")} == {"bytes=0-0"}
 
 

@@ -58,6 +58,7 @@ def asked(target: str) -> Target:
         (f"/packages/{PATH}/{WHEEL.replace('+', '%2B')}", Held(PATH, WHEEL)),
         (f"/packages/{PATH}/{WHEEL.replace('+', '%2b')}.metadata", Held(PATH, WHEEL + ".metadata")),
         (f"/pypi/packages/{PATH}/{WHEEL}", Held(PATH, WHEEL)),
+        (f"/simple/packages/{PATH}/{WHEEL}", Held(PATH, WHEEL)),
         ("/packages/foo-1!2.0.tar.gz", Flat("foo-1!2.0.tar.gz")),
         ("/packages/foo-1%212.0.tar.gz", Flat("foo-1!2.0.tar.gz")),
         ("/-/static/front.css", Static("front.css")),

@@ -34,6 +34,7 @@ class House:
         self.upstream = FakeUpstream()
         self.sources = FakeSources([Line(b"bytes")])
         self.downloads = Downloads(folder / "incoming", self.sources, self.cache, self.store)
+        self.policy = policy or Policy()
         self.repository = Repository(
             store=self.store,
             names=self.store,
@@ -42,7 +43,7 @@ class House:
             downloads=self.downloads,
             upstream=self.upstream if index else None,
             root=None,
-            policy=policy or Policy(),
+            policy=self.policy,
         )
 
     async def upload(self, name: str, filename: str, body: bytes = b"ours") -> File:
@@ -244,4 +245,39 @@ async def test_a_private_file_is_found_by_its_name_alone(tmp_path: Path) -> None
     assert (await house.repository.find_private("acme_sdk-1.0-py3-none-any.whl")).private
     with pytest.raises(NotFound):
         await house.repository.find_private(public.filename)
+    assert house.upstream.asked == []
+
+
+async def test_a_rival_claimed_while_the_index_is_asked_takes_its_files_away(tmp_path: Path) -> None:
+    house = House(tmp_path, Policy(claim="allow"))
+    listed = house.upstream.publish("acme-sdk-1-0", "acme_sdk-1.0-1.tar.gz")
+    house.upstream.gate.clear()
+    asking = asyncio.create_task(house.repository.project(canonicalize_name("acme-sdk-1-0")))
+    while not house.upstream.asked:
+        await asyncio.sleep(0)
+    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    house.upstream.gate.set()
+    assert (await asking).files == {}
+    with pytest.raises(NotFound):
+        await house.repository.find(listed.path, listed.filename)
+
+
+async def test_our_own_file_of_an_overlaid_name_is_served_while_the_index_is_down(tmp_path: Path) -> None:
+    house = House(tmp_path, Policy(overlay=frozenset({NUMPY})))
+    ours = await house.upload("numpy", "numpy-1.0-py3-none-any.whl")
+    house.upstream.down = True
+    assert (await house.repository.find(ours.path, ours.filename)).private
+    assert (await house.repository.find_private(ours.filename)).private
+
+
+async def test_a_page_whose_rivals_are_public_is_not_copied(house: House) -> None:
+    """Else each such page would be held in memory twice."""
+    house.upstream.publish("demo", "demo-1.0-1.tar.gz")
+    name = canonicalize_name("demo")
+    assert await house.repository.project(name) is house.upstream.pages[name]
+
+
+async def test_a_filename_of_very_many_hyphens_is_no_question_to_anybody(house: House) -> None:
+    with pytest.raises(NotFound):
+        await house.repository.find("00/11/" + "2" * 60, "a" + "-1" * 60 + ".zip")
     assert house.upstream.asked == []

@@ -303,7 +303,7 @@ def projects(draw: st.DrawFn, *, html: bool) -> Project:
     return Project(
         name=NAME,
         files={filename: listed[filename] for filename in sorted(listed)},
-        versions=said or versions_of(NAME, listed),
+        versions=versions_of(NAME, listed, said),
         status=status,
         status_reason=draw(st.none() | reasons),
         rivals=frozenset(rival for file in listed.values() for rival in file.rivals),

@@ -105,7 +105,7 @@ class Listing:
         return Project(
             name=self._name,
             files={filename: self._files[filename] for filename in sorted(self._files)},
-            versions=_versions(versions) or versions_of(self._name, self._files),
+            versions=versions_of(self._name, self._files, _versions(versions)),
             status=None if status in ("", "active") else status,
             status_reason=one_line(reason) or None if isinstance(reason, str) else None,
             rivals=frozenset(rival for file in self._files.values() for rival in file.rivals),

@@ -111,6 +111,7 @@ def merge(first: Project, second: Project) -> Project:
         first,
         files={name: files[name] for name in sorted(files)},
         versions=tuple(sorted({*first.versions, *second.versions})),
+        rivals=first.rivals | second.rivals,
     )
 
 

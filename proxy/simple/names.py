@@ -35,6 +35,9 @@ EXTENSIONS = (".whl", *SDISTS, ".egg", ".exe", ".msi", ".rpm", ".dmg", ".deb")
 _NO_VERSION = (".exe", ".msi", ".rpm", ".dmg", ".deb")
 """Installers, which write the platform behind the version and no mark between."""
 
+MAX_PARTS = 21
+"""Between the hyphens of a filename."""
+
 _SEPARATORS = re.compile(r"[-_.]+")
 _VERSION_BEGINS = re.compile(r"\s*v?[0-9]", re.IGNORECASE)
 _FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!~ ()-]*\Z")
@@ -61,7 +64,7 @@ def is_distribution(filename: str) -> bool:
 
 
 def projects_of(filename: str) -> tuple[NormalizedName, ...]:
-    """Every project that *filename* can belong to, the likeliest first, none where it is no distribution.
+    """Every project that *filename* can belong to, the shortest name first, none where it is no distribution.
 
     A wheel names one: its first part holds no hyphen (PEP 427).  `acme_sdk-1.0-1.tar.gz` may be version 1.0.post1
     of acme-sdk or version 1 of acme-sdk-1-0; legacy archives are that ambiguous, and precedence must hold for both.
@@ -70,9 +73,11 @@ def projects_of(filename: str) -> tuple[NormalizedName, ...]:
     if stem is None:
         return ()
     parts = stem.split("-")
+    if len(parts) > MAX_PARTS:
+        return ()  # on no page, and each reading would be a question to the index
     if filename[-4:].lower() == ".whl":
         return _names([parts[0]]) if len(parts) > 1 else ()
-    splits = [("-".join(parts[:i]), "-".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
+    splits = [("-".join(parts[:i]), "-".join(parts[i:])) for i in range(1, len(parts))]
     if any(_is_version(version) for _, version in splits):
         # Not those alone: `1-0-1` is no version, and yet who asks for acme-sdk-1-0-1.zip may mean acme-sdk.
         splits = [split for split in splits if _VERSION_BEGINS.match(split[1])]
@@ -89,11 +94,15 @@ def belongs(filename: str, name: NormalizedName) -> bool:
     return hyphen == "-" and len(first) <= MAX_NAME and first.isascii() and _SEPARATORS.sub("-", first).lower() == name
 
 
-def versions_of(name: NormalizedName, filenames: Iterable[str]) -> tuple[str, ...]:
-    """The versions of *name* that *filenames* tell, sorted, as PEP 440 spells them where it can (rule 37)."""
+def versions_of(name: NormalizedName, filenames: Iterable[str], listed: Iterable[str] = ()) -> tuple[str, ...]:
+    """The versions of *name* that *filenames* tell, sorted, as PEP 440 spells them where it can (rule 37).
+
+    Those *listed* are among them as they are written, and need no parsing.
+    """
     prefix = re.compile("[-_.]+".join(name.split("-")) + "-", re.IGNORECASE)
-    told = {_version(filename, prefix) for filename in filenames}
-    return tuple(sorted({_normal(version) for version in told if version}))
+    known = frozenset(listed)
+    told = {_version(filename, prefix) for filename in filenames} - known
+    return tuple(sorted(known | {_normal(version) for version in told if version}))
 
 
 def _version(filename: str, prefix: re.Pattern[str]) -> str | None:

@@ -162,10 +162,12 @@ class PageCache:
             rows.append((_body_key(origin, name), packed, facts))
             size = len(packed)
         try:
-            await self._cache.ask(partial(CacheRows.write, rows=rows, size=size))
+            kept = await self._cache.ask(partial(CacheRows.write, rows=rows, size=size))
         except DiskFull:
             self._cache.crowd()
             raise
+        if not kept:
+            raise Unavailable(f"A page of {size} bytes is bigger than all pages together may be.")
         await self._cache.check_room()
 
     async def run(self, every: float) -> None:

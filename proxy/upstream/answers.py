@@ -122,6 +122,9 @@ def in_a_sentence(subject: str, *, slow: str) -> Iterator[None]:
         raise MirrorFailed(f"{subject} {slow}.") from None
     except (aiohttp.ClientError, OSError) as error:
         raise MirrorFailed(f"{subject} {_trouble(error)}.") from error
+    except ValueError as error:
+        # A host that is fine as a URL's and no name in the DNS: IDNA's codec says so with a UnicodeError.
+        raise MirrorFailed(f"{subject} has a name that cannot be looked up.") from error
 
 
 def _trouble(error: Exception) -> str:

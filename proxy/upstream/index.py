@@ -17,7 +17,7 @@ import aiohttp
 from ..download import Transfer
 from ..errors import MirrorFailed
 from ..policy import PublicName
-from ..simple.model import HTML, JSON, TEXT
+from ..simple.model import HTML, JSON, METADATA, TEXT
 from . import answers
 from .inflate import Inflater, inflate
 from .sessions import Sessions
@@ -90,6 +90,11 @@ class Mirror:
         self._questions = asyncio.Semaphore(connections)
         self._transfers = asyncio.Semaphore(connections)
 
+    @property
+    def busy(self) -> bool:
+        """Whether one more file would have to wait for another to end."""
+        return self._transfers.locked()
+
     async def page(
         self, name: PublicName, *, etag: str | None = None, last_modified: str | None = None
     ) -> Fetched | None:
@@ -121,7 +126,9 @@ class Mirror:
         asked = {"Accept-Encoding": "identity"}
         asked |= {"Range": f"bytes={offset}-"} if offset else {}
         asked |= {"If-Range": known} if known else {}
-        async with self._transfers:
+        # The small file beside a wheel is a question, too: an install waits for it.
+        slots = self._questions if url.endswith(METADATA) else self._transfers
+        async with slots:
             response = await self._open(url, asked)
             try:
                 filename = answers.filename_of(url)

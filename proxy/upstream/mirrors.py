@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
@@ -35,6 +35,17 @@ class Answer:
     body: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file may be had."""
+
+    name: str
+    """Of the mirror, or the host that a page links to."""
+    mirror: Mirror
+    """Whose connections are used."""
+    url: str
+
+
 class MirrorSet:
     """The mirrors of the index *origin*, in the operator's order.
 
@@ -56,12 +67,14 @@ class MirrorSet:
         self._pause = pause
         self._now = now
         self._clock = clock
+        # Apart: who refuses one file or stalls over gigabytes may well have the best pages.
         self._ill: dict[str, float] = {}
+        self._slow: dict[str, float] = {}
 
-    def in_turn(self, avoid: frozenset[str] = frozenset()) -> list[Mirror]:
-        """All mirrors, in the order to ask them now; those in *avoid* last."""
+    def in_turn(self) -> list[Mirror]:
+        """All mirrors, in the order to ask them for pages now."""
         clock = self._clock()
-        return sorted(self._mirrors, key=lambda mirror: (mirror.name in avoid, self._ill.get(mirror.name, 0.0) > clock))
+        return sorted(self._mirrors, key=lambda mirror: self._ill.get(mirror.name, 0.0) > clock)
 
     async def page(self, name: PublicName, known: Snapshot | None) -> Answer:
         """The page of *name*; raise NotFound where every mirror says 404, UpstreamDown where not all could say."""
@@ -77,7 +90,7 @@ class MirrorSet:
             except NotFound:
                 continue
             except MirrorFailed as error:
-                failures.append(self._failed(mirror, name, error))
+                failures.append(self._failed(mirror.name, name, error, self._ill))
                 continue
             self._ill.pop(mirror.name, None)
             return answer
@@ -120,15 +133,21 @@ class MirrorSet:
         """Satisfies download.Sources; what breaks later is told by the MirrorFailed that leaves the block."""
         failures: list[str] = []
         async with AsyncExitStack() as stack:
-            for mirror, url in self._places(file, avoid):
+            for place in self.places(file, avoid):
                 try:
-                    transfer = await stack.enter_async_context(mirror.transfer(url, offset=offset, etag=None))
+                    transfer = await stack.enter_async_context(
+                        place.mirror.transfer(place.url, offset=offset, etag=None)
+                    )
                 except NotFound:
                     continue
                 except MirrorFailed as error:
-                    failures.append(self._failed(mirror, file.filename, error))
+                    failures.append(self._failed(place.name, file.filename, error, self._slow))
                     continue
-                yield transfer
+                try:
+                    yield replace(transfer, mirror=place.name)
+                except MirrorFailed as error:
+                    self._failed(place.name, file.filename, error, self._slow)
+                    raise
                 return
         if failures:
             raise UpstreamDown(f"No mirror of {self.origin} gives {file.filename} now: {' '.join(failures)}")
@@ -137,41 +156,51 @@ class MirrorSet:
     async def measure(self, file: File) -> int | None:
         """The size that the first mirror to answer says."""
         failures: list[str] = []
-        for mirror, url in self._places(file, frozenset()):
+        for place in self.places(file, frozenset()):
             try:
-                return await mirror.measure(url)
+                return await place.mirror.measure(place.url)
             except NotFound:
                 continue
             except MirrorFailed as error:
-                failures.append(self._failed(mirror, file.filename, error))
+                failures.append(self._failed(place.name, file.filename, error, self._slow))
         if failures:
             raise UpstreamDown(f"No mirror of {self.origin} tells of {file.filename} now: {' '.join(failures)}")
         raise NotFound(f"No mirror of {self.origin} has {file.filename}.")
 
-    def _places(self, file: File, avoid: frozenset[str]) -> list[tuple[Mirror, str]]:
-        """Where to ask for *file*, in order: as its page says, and at the same path of the other mirrors.
+    def places(self, file: File, avoid: frozenset[str]) -> list[Place]:
+        """Where to ask for *file*: as its page says, and at the same path of all mirrors; the likeliest first.
 
         All mirrors keep the official index's `/packages/<2>/<2>/<60>/` beside their `/simple/`, which is how their
         relative links find it; a file of another shape has only the one place that its page names.
         """
-        listed = self._lister(file)
-        shaped = _SHAPED.search(urlsplit(file.url).path) is not None
-        places = []
-        for mirror in self.in_turn(avoid):
-            if mirror is listed:
-                places.append((mirror, file.url))
-            elif shaped:
-                tail = f"../packages/{file.path}/{quote(file.filename, safe='!+~')}"
-                places.append((mirror, urljoin(mirror.base, tail)))
-        return places
+        parts = urlsplit(file.url)
+        places = [Place(mirror.name, mirror, file.url) for mirror in self._mirrors if _host(mirror) == parts.netloc]
+        if not places and self._mirrors:
+            places = [Place(parts.netloc, self._mirrors[0], file.url)]  # by whose connections does not matter
+        if _SHAPED.search(parts.path):
+            tail = f"../packages/{file.path}/{quote(file.filename, safe='!+~')}"
+            places += [
+                Place(mirror.name, mirror, urljoin(mirror.base, tail))
+                for mirror in self._mirrors
+                if _host(mirror) != parts.netloc
+            ]
+        clock = self._clock()
+        rank = {mirror.name: number for number, mirror in enumerate(self._mirrors)}
+        return sorted(
+            places,
+            key=lambda place: (
+                place.name in avoid,
+                self._slow.get(place.name, 0.0) > clock,
+                place.mirror.busy,
+                rank.get(place.name, -1),
+            ),
+        )
 
-    def _lister(self, file: File) -> Mirror | None:
-        """The mirror whose page gave *file* its URL: the one on the same host, else, for links elsewhere, the first."""
-        host = urlsplit(file.url).netloc
-        same = (mirror for mirror in self._mirrors if urlsplit(mirror.base).netloc == host)
-        return next(same, next(iter(self._mirrors), None))
-
-    def _failed(self, mirror: Mirror, what: str, error: MirrorFailed) -> str:
-        self._ill[mirror.name] = self._clock() + self._pause
-        logger.warning("mirror %s, asked for %s: %s", mirror.name, what, error)
+    def _failed(self, name: str, what: str, error: MirrorFailed, ill: dict[str, float]) -> str:
+        ill[name] = self._clock() + self._pause
+        logger.warning("mirror %s, asked for %s: %s", name, what, error)
         return str(error)
+
+
+def _host(mirror: Mirror) -> str:
+    return urlsplit(mirror.base).netloc

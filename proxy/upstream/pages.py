@@ -50,6 +50,8 @@ class Remembered:
     """Clock seconds before which no refresh is tried, after one failed."""
     doubted: bool = False
     """Every mirror said 404 when last asked, for the first time."""
+    kept: bool = True
+    """The disk has the page's bytes, which a 304 would vouch for."""
 
     @property
     def cost(self) -> int:
@@ -156,7 +158,8 @@ class RememberedPages:
 
     async def _refresh(self, name: PublicName, known: Remembered | None) -> Remembered | ProxyError:
         try:
-            answer = await self._mirrors.page(name, known.snapshot if known else None)
+            # Where the disk lacks the bytes of what is remembered, they have to come again.
+            answer = await self._mirrors.page(name, known.snapshot if known is not None and known.kept else None)
         except NotFound as error:
             if known is not None and known.project is not None and not known.doubted:
                 # One fetch is not believed that all of a project is gone (decision 8): the next one is.
@@ -164,10 +167,16 @@ class RememberedPages:
                 return error
             answer = self._absent()
         except UpstreamDown as error:
-            if known is not None:
-                self._hold(name, replace(known, retry_at=self._clock() + self._times.retry))
-            return error
+            return self._postponed(name, known, error)
+        except Exception:  # whatever it is, an old page must be answered with
+            logger.exception("The page of %s could not be refreshed", name)
+            return self._postponed(name, known, UpstreamDown(f"The page of {name} could not be fetched."))
         return await self._remember(name, answer, known)
+
+    def _postponed(self, name: PublicName, known: Remembered | None, error: ProxyError) -> ProxyError:
+        if known is not None:
+            self._hold(name, replace(known, retry_at=self._clock() + self._times.retry))
+        return error
 
     def _absent(self) -> Answer:
         now = self._now()
@@ -180,7 +189,8 @@ class RememberedPages:
         project = answer.project
         if not answer.snapshot.absent and known is not None and (project is None or project == known.project):
             project = known.project  # the same object: nothing is written or compressed again
-        remembered = Remembered(snapshot=answer.snapshot, project=project)
+        kept = answer.body is None and known is not None and known.kept
+        remembered = Remembered(snapshot=answer.snapshot, project=project, kept=kept)
         self._hold(name, remembered)
         if answer.snapshot.absent and known is None:
             return remembered  # it holds for seconds: not worth a write
@@ -188,6 +198,9 @@ class RememberedPages:
             await self._pages.save(self._mirrors.origin, name, answer.snapshot, answer.body)
         except ProxyError as error:
             logger.warning("The page of %s is not kept on disk: %s", name, error)
+        else:
+            if self._held.get(name) is remembered:
+                self._hold(name, replace(remembered, kept=True))
         return remembered
 
     def _hold(self, name: PublicName, remembered: Remembered) -> None:

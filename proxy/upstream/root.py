@@ -19,6 +19,9 @@ from ..storage import Blob
 from .index import Mirror
 from .mirrors import MirrorSet
 
+RETRY = 60.0
+"""Seconds for which an old list is answered as it is after all mirrors failed to give another."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,13 +37,14 @@ class RootList:
         self._fresh = fresh
         self._patience = patience
         self._now = now
+        self._retry_at = 0.0
         self._fetching: asyncio.Task[ProxyError | None] | None = None
         self._digest: tuple[float, str] | None = None
 
     async def open(self) -> Blob:
         """The names, a line each, in the order of the index; raise UpstreamDown where none was ever fetched."""
         held = await self._open()
-        if held is None or not 0 <= self._now() - held.modified <= self._fresh:
+        if held is None or (not 0 <= self._now() - held.modified <= self._fresh and self._now() >= self._retry_at):
             task = self._fetch_once()
             if held is None:
                 await asyncio.wait([task], timeout=self._patience)
@@ -73,6 +77,8 @@ class RootList:
                 return Unavailable(f"The list of all projects cannot be kept: {error.strerror}.")
             else:
                 return None
+        # Tens of megabytes: an old list does for a while longer.
+        self._retry_at = self._now() + RETRY
         return trouble
 
     async def _fetch_from(self, mirror: Mirror) -> None:

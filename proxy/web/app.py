@@ -23,6 +23,7 @@ from .index import ProjectPages, RootPage
 from .pages.front import STATIC, language, render_front
 from .paths import Target, parse_target
 from .peers import Peers
+from .sending import cut
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +57,15 @@ class App:
             return await self._answer(request)
         except ProxyError as error:
             return explain(request, error)
-        except (ConnectionError, web.HTTPException):
-            raise
+        except ConnectionError:
+            # The client went away; raised on, aiohttp would write a traceback for it.
+            cut(request)
+            return web.Response()
         except Exception:
             logger.exception("%s %s failed", request.method, request.rel_url.raw_path[: paths.MAX_TARGET])
+            if request.writer.output_size > 0:
+                # An answer has begun: another one in its middle could pass for the rest of a file.
+                cut(request)
             return _plain(500, "Something went wrong inside the server; its log says more.")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

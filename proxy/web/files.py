@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import BinaryIO
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from ..download import Download
 from ..errors import NotFound, ProxyError, UpstreamDown
@@ -45,12 +45,12 @@ class Files:
             raise
 
     async def _get(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
+        etag = _etag(await self._repository.sha256(file))
+        if etag and "If-Match" not in request.headers and if_none_match(_field(request, "If-None-Match"), etag):
+            return web.Response(status=304, headers=_without_type({**self._fields.file(settled=True), "ETag": etag}))
         found = await self._repository.fetch(file)
         if isinstance(found, Blob):
             return await self._at_rest(request, found)
-        etag = _etag(await self._repository.sha256(file))
-        if etag and if_none_match(_field(request, "If-None-Match"), etag):
-            return web.Response(status=304, headers={**self._fields.file(settled=True), "ETag": etag})
         try:
             async with asyncio.timeout(self._patience):
                 await found.grown(0)
@@ -84,9 +84,13 @@ class Files:
         return await send_blob(request, blob, headers=self._fields.file(settled=True))
 
     async def _growing(self, request: web.BaseRequest, download: Download, etag: str | None) -> web.StreamResponse:
+        if download.total is None and request.version < HttpVersion11:
+            # There are no chunks, so the end of the line is the end of the file: a broken one would look whole.
+            while download.sha256 is None:
+                await download.grown(download.ready)
         total = download.total
         if total is None:
-            return await self._chunked(request, download, etag)
+            return await self._chunked(request, download)
         verdict = judge(request.method, fields_of(request), etag=etag, modified=None, size=total)
         fields = self._fields.file(settled=etag is not None)
         if etag:
@@ -128,7 +132,7 @@ class Files:
         finally:
             close_soon(handle)
 
-    async def _chunked(self, request: web.BaseRequest, download: Download, etag: str | None) -> web.StreamResponse:
+    async def _chunked(self, request: web.BaseRequest, download: Download) -> web.StreamResponse:
         """A file whose size nobody tells: its end is the end of the chunks, sent when all is verified."""
         response = web.StreamResponse(headers=self._fields.file(settled=False))
         handle, sent = download.handle(), 0
@@ -151,12 +155,16 @@ class Files:
 
 def _refusal(status: int, fields: dict[str, str], total: int) -> web.Response:
     """304, 412 or 416: no body, and nothing of the file's own but its validators."""
-    fields.pop("Content-Type")
+    fields = _without_type(fields)
     if status != 304:
         fields["Cache-Control"] = "no-store"
     if status == 416:
         fields["Content-Range"] = f"bytes */{total}"
     return web.Response(status=status, headers=fields)
+
+
+def _without_type(fields: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name != "Content-Type"}
 
 
 def _field(request: web.BaseRequest, name: str) -> str:

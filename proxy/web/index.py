@@ -15,10 +15,13 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from packaging.utils import NormalizedName
 
-from ..repository import Listing, Repository
+from .. import __version__
+from ..policy import Policy
+from ..repository import Repository
 from ..simple.model import Project
 from ..simple.negotiate import coding, media_type
 from ..simple.write import write_project, write_root
+from ..sources import Listing
 from .conditions import if_none_match
 from .fields import Fields
 from .sending import close_soon, cut
@@ -150,16 +153,17 @@ def reply(request: web.BaseRequest, body: bytes, headers: Mapping[str, str], eta
 class RootPage:
     """The list of all projects, written as it is sent: never held in memory, and the same bytes for the same names."""
 
-    def __init__(self, repository: Repository, fields: Fields) -> None:
+    def __init__(self, repository: Repository, fields: Fields, *, policy: Policy) -> None:
         self._repository = repository
         self._fields = fields
+        self._rules = repr((policy.reserved, sorted(policy.overlay)))
 
     async def answer(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
         kind, code = negotiated(request, query)
         listing = await self._repository.listing()
         try:
             headers = self._fields.page(kind, code)
-            etag = _listing_etag(listing, kind, code)
+            etag = _listing_etag(listing, self._rules, kind, code)
             validators = ",".join(request.headers.getall("If-None-Match", ()))
             if if_none_match(validators, etag):
                 return reply(request, b"", headers, etag)
@@ -213,6 +217,7 @@ def _gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _listing_etag(listing: Listing, kind: str, code: Coding) -> str:
-    parts = [kind, code, listing.public.sha256 if listing.public else "", *sorted(listing.private)]
+def _listing_etag(listing: Listing, rules: str, kind: str, code: Coding) -> str:
+    """Of all that the bytes are made of, since those are never all in one place: *rules* hide names."""
+    parts = [__version__, rules, kind, code, listing.public.sha256 if listing.public else "", *sorted(listing.private)]
     return f'"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"'

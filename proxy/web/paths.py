@@ -104,7 +104,8 @@ def _target(segments: list[str], *, slash: bool) -> Target:
             return _page(name, slash=slash)
         case ["legacy"]:
             return Upload()
-        case ["packages", first, second, rest, filename]:
+        case ["packages", first, second, rest, filename] | ["simple", "packages", first, second, rest, filename]:
+            # The second is what `../../packages/` leads to from `/simple//name/`, as RFC 3986 counts (uv does).
             return Held(_path(first, second, rest), _filename(filename))
         case ["packages", filename]:
             return Flat(_filename(filename))

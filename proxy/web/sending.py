@@ -42,7 +42,11 @@ async def send_blob(request: web.BaseRequest, blob: Blob, *, headers: Mapping[st
         etag, modified = f'"{blob.sha256}"', http_date(blob.modified)
         verdict = judge(request.method, fields_of(request), etag=etag, modified=modified, size=blob.size)
         response = _response(verdict, blob.size, {**headers, hdrs.ETAG: etag, hdrs.LAST_MODIFIED: modified})
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:
+            cut(request)
+            return response
         # A HEAD runs through here too, and StreamResponse would send it the body.
         if request.method == hdrs.METH_GET and verdict.status in (200, 206):
             start = verdict.range.start if verdict.range else 0

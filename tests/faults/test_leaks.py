@@ -12,12 +12,18 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, unquote
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from packaging.utils import canonicalize_name
 
-from proxy.simple.model import JSON
+from proxy.repository import Repository
+from proxy.simple.model import JSON, Project
 from proxy.storage.disk_store import DiskStore
+from proxy.web.fields import Fields
+from proxy.web.index import ProjectPages
 
 from .. import make
 from ..daemon import Server, start, yizhan
@@ -428,6 +434,8 @@ async def test_a_page_that_was_on_its_way_when_the_name_became_private_is_not_sh
     with yizhan(tmp_path, upstream=upstream.simple, config=CONFIG) as server:
         upstream.fault(f"/simple/{CLAIMED}/", silent=True)
         asking = [asyncio.create_task(ask(server.url, f"/simple/{CLAIMED}/")) for _ in range(10)]
+        link = f"/packages/{place_of(upstream, CLAIMED)}/{make.wheel(CLAIMED, THEIRS)[0]}"
+        fetching = [asyncio.create_task(ask(server.url, link + ending)) for ending in ("", ".metadata") * 5]
         while not upstream.log:
             await asyncio.sleep(0.001)
         assert (await upload(server.url, CLAIMED, "1.0", *make.wheel(CLAIMED, "1.0"))).status == 200
@@ -437,7 +445,29 @@ async def test_a_page_that_was_on_its_way_when_the_name_became_private_is_not_sh
             assert answer.status == 200
             assert make.wheel(CLAIMED, "1.0")[0].encode() in answer.body
             assert not taken_for_ours("", answer)
+        assert {answer.status for answer in await asyncio.gather(*fetching)} == {404}
         assert len(upstream.log) == before
+
+
+async def test_a_name_that_becomes_private_while_its_page_is_written_is_not_shown_from_outside() -> None:
+    outside = Project(name=canonicalize_name(CLAIMED), files={"x": make.file(f"acme_sdk-{THEIRS}.tar.gz", MARK)})
+    ours = Project(name=canonicalize_name(CLAIMED))
+
+    class Claimed:
+        """A Repository in which the claim comes between the first look and the next."""
+
+        def __init__(self) -> None:
+            self.pages = iter([outside])
+
+        async def project(self, name: str, *, max_age: float | None = None) -> Project:
+            return next(self.pages, ours)
+
+    pages = ProjectPages(cast("Repository", Claimed()), Fields(private=False), room=1_000_000)
+    request = make_mocked_request("GET", f"/simple/{CLAIMED}/", headers={"Accept": JSON})
+    answer = await pages.answer(request, canonicalize_name(CLAIMED), "")
+    assert isinstance(answer.body, bytes)
+    assert THEIRS.encode() not in answer.body
+    assert pages.writes == 2
 
 
 async def test_a_claim_and_a_look_at_the_same_time_never_show_the_outside_afterwards(
