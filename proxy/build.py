@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 import signal
 import socket
 import time
@@ -18,7 +20,8 @@ from aiohttp import web
 from . import __version__, archive
 from .config import Settings
 from .config.tables import Index
-from .download import Downloads, remove_stale_parts
+from .download import Downloads
+from .errors import Unavailable
 from .ops import logs, systemd
 from .ops.banner import banner, machine_address
 from .ops.first_user import make_first_user
@@ -54,7 +57,11 @@ RETRY = 5.0
 PART_LIFE = 3 * 24 * 3600.0
 """Seconds that a broken download is kept for somebody to come back for it."""
 
+HOUR = 3600.0
+
 BACKLOG = 1024
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class Upstream:
 
 async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; then let answers under way finish, for as long as the settings allow."""
+    _raise_limits()
     logs.configure(settings.server.log_level, settings.server.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -114,7 +122,6 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
     stack.push_async_callback(pages.close)
     incoming = cache / "incoming"
     await asyncio.to_thread(partial(incoming.mkdir, mode=0o700, parents=True, exist_ok=True))
-    await remove_stale_parts(incoming, files, before=time.time() - PART_LIFE)
     for chore in (files.run(settings.cache.sweep), pages.run(settings.cache.sweep)):
         stack.push_async_callback(_cancelled, asyncio.create_task(chore))
     upstream = None
@@ -123,6 +130,8 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
     nowhere = MirrorSet("none", (), pause=MIRROR_PAUSE, now=time.time, clock=time.monotonic)
     downloads = Downloads(incoming, upstream.mirrors if upstream else nowhere, files, store)
     stack.push_async_callback(downloads.close)
+    await downloads.tidy(before=time.time() - PART_LIFE)
+    stack.push_async_callback(_cancelled, asyncio.create_task(_tidy(downloads)))
     private = settings.private
     policy = Policy(reserved=private.reserved, overlay=frozenset(private.overlay), claim=private.claim)
     repository = Repository(
@@ -279,6 +288,22 @@ async def _until(stop: asyncio.Event) -> None:
                 await stop.wait()
         if every is not None:
             systemd.notify("WATCHDOG=1")
+
+
+async def _tidy(downloads: Downloads) -> None:
+    """Remove, every hour, what broken downloads left and nobody came back for."""
+    while True:
+        await asyncio.sleep(HOUR)
+        try:
+            await downloads.tidy(before=time.time() - PART_LIFE)
+        except (OSError, Unavailable) as error:
+            logger.warning("What broken downloads left could not be removed: %s", error)
+
+
+def _raise_limits() -> None:
+    """As many open files as the system lets us have: each connection and each growing file is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import random
 import weakref
 from collections import OrderedDict
@@ -21,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from .doubts import EARLIER, Doubts
 from .errors import BadDigest, MirrorFailed, ProxyError, Unavailable, UpstreamDown
+from .leftovers import RESUMABLE, UNSURE, remove_stale_parts
 from .part import Part
 from .simple.model import File
 from .storage import Blob, Cache, Pins
@@ -32,14 +33,14 @@ HOLD = 64 * 1024
 PROGRESS = 256 * 1024
 """Bytes that a transfer must bring before its breaking counts as bad luck and not as a failed try."""
 
-RESUMABLE, UNSURE = ".part", ".new"
-"""How the names of part files end: with a known sha256, and without."""
+STEP = 64 * 1024 * 1024
+"""Bytes for which room is made on the disk at a time."""
+
+MOST = 1000
+"""Files that come in at the same time: each has its part file open."""
 
 DOUBTED = 1000
 """Files of which it is remembered that a mirror sent wrong bytes."""
-
-EARLIER = "an earlier try"
-"""Stands for the mirrors whose bytes are in a part that is taken up again."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,27 +73,6 @@ class Sources(Protocol):
         ...
 
 
-class Doubts:
-    """What is known of mirrors that sent wrong bytes of one file."""
-
-    def __init__(self) -> None:
-        self._liars = set[str]()
-        self._suspects = set[str]()
-
-    def blame(self, used: list[str]) -> None:
-        """What the mirrors *used* brought, in that order, is not the file."""
-        if len(set(used)) == 1 and EARLIER not in used:
-            self._liars.update(used)
-            return
-        # Which of several lied cannot be told.  Whoever broke off is likelier than the one that came to the end.
-        broke_off = set(used[:-1]) - {EARLIER}
-        self._suspects.update(broke_off or set(used) - {EARLIER})
-
-    def avoided(self) -> set[str]:
-        """Whom to ask last."""
-        return set(self._liars or self._suspects)
-
-
 class Download:
     """One file on its way in.  Follow it with `grown` and `handle`; it goes on when followers leave."""
 
@@ -105,7 +85,7 @@ class Download:
         make_room: Callable[[int], Awaitable[None]],
         doubts: Doubts | None = None,
     ) -> None:
-        """*make_room* is told once how many bytes will come, as soon as that is known."""
+        """*make_room* is told how many bytes will come next."""
         self.file = file
         self.total = file.size
         """Bytes of the whole, once known."""
@@ -115,7 +95,8 @@ class Download:
         """Set once all is verified."""
         self.doubts = doubts or Doubts()
         self._part = part
-        self._make_room: Callable[[int], Awaitable[None]] | None = make_room
+        self._make_room = make_room
+        self._reserved = 0
         self._hashes = {**file.hashes, "sha256": pinned} if pinned else file.hashes
         self._error: ProxyError | None = None
         self._grew = asyncio.Event()
@@ -142,6 +123,9 @@ class Download:
         """Fetch and verify the file; its sha256.  On an error nothing is kept that could be wrong."""
         try:
             await asyncio.to_thread(self._part.open, resume=bool(self._hashes))
+            if self.file.size is None and not self._is_whole():
+                # It may be longer than the file: then no mirror could go on with it, now or ever.
+                await asyncio.to_thread(self._part.restart)
             self._release()
             return await self._fetch(sources, tries, pause)
         except OSError as error:
@@ -193,9 +177,6 @@ class Download:
         async with sources.transfer(self.file, offset=have, avoid=avoid) as transfer:
             used.append(transfer.mirror)
             self._agree_on_size(transfer)
-            if self._make_room is not None and self.total is not None:
-                await self._make_room(self.total - have)
-                self._make_room = None
             skip = have - transfer.offset  # a mirror without ranges begins anew: the digest tells if it is the same
             if skip < 0:
                 raise MirrorFailed(f"{transfer.mirror} began at byte {transfer.offset} instead of {have}.")
@@ -205,12 +186,22 @@ class Download:
                 if self.total is not None and self._part.size + len(fresh) > self.total:
                     raise MirrorFailed(f"{transfer.mirror} sent more than the {self.total} bytes it should.")
                 if fresh:
+                    await self._reserve(len(fresh))
                     await asyncio.to_thread(self._part.append, fresh)
                     self._release()
             if self.total is None:
                 self.total = self._part.size
             elif self._part.size < self.total:
                 raise MirrorFailed(f"{transfer.mirror} ended after {self._part.size} of {self.total} bytes.")
+
+    async def _reserve(self, count: int) -> None:
+        """Have room made on the disk, step by step: who only says that much will come must not empty the cache."""
+        if self._part.size + count <= self._reserved:
+            return
+        step = STEP if self.total is None else min(STEP, self.total - self._part.size)
+        step = max(step, count)
+        await self._make_room(step)
+        self._reserved = self._part.size + step
 
     def _agree_on_size(self, transfer: Transfer) -> None:
         if self.total is None and transfer.total is not None:
@@ -294,6 +285,8 @@ class Downloads:
                 return blob
             # One that ended while the cache was asked may have put there what the cache did not have yet.
             if key not in self._running and ended == self._ended:
+                if len(self._running) >= MOST:
+                    raise Unavailable(f"{MOST} other files are being fetched now.")
                 self._begin(key, file, sha256)
         return self._running[key][0]
 
@@ -312,6 +305,10 @@ class Downloads:
         """How many files are coming in now."""
         return len(self._running)
 
+    async def tidy(self, *, before: float) -> int:
+        """Remove what earlier downloads left (see remove_stale_parts); how many files."""
+        return await remove_stale_parts(self._folder, self._cache, before=before, spare=self._running)
+
     async def close(self) -> None:
         """Stop all; what came stays on disk, to be resumed."""
         tasks = [task for _, task in self._running.values()]
@@ -326,18 +323,17 @@ class Downloads:
             download.finish(sha256)
             await self._keep(sha256, part)
         except ProxyError as error:
-            # Of unknown length, what came now may be too much: taken up again, it would never be right.
-            too_much = download.total is None and part.size > part.resumed
-            if isinstance(error, BadDigest) or part.path.suffix == UNSURE or too_much:
-                await asyncio.to_thread(part.discard)
+            # What came of a file whose length only mirrors tell is not taken up again: see Download.run.
+            if isinstance(error, BadDigest) or part.path.suffix == UNSURE or download.file.size is None:
+                with suppress(OSError):
+                    await asyncio.to_thread(part.discard)
             download.fail(error)
         except asyncio.CancelledError:
             download.fail(Unavailable(f"{download.file.filename} is not here yet: the server is stopping."))
             raise
-        except BaseException:
-            download.fail(Unavailable(f"{download.file.filename} could not be fetched."))
-            raise
         finally:
+            if not download.ended:  # whatever happened, nobody may wait for ever
+                download.fail(Unavailable(f"{download.file.filename} could not be fetched."))
             self._remember(key, download.doubts)
             del self._running[key]
             self._ended += 1
@@ -370,30 +366,3 @@ class Downloads:
 def _spread(failures: int) -> float:
     """Seconds before the next try: none after a first break, then longer, and never in step with others."""
     return 0.0 if failures <= 1 else min(2.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311 -- spreading load, not a secret
-
-
-async def remove_stale_parts(folder: Path, cache: Cache, *, before: float) -> int:
-    """Remove what downloads left in *folder* and no download will use; how many.
-
-    That is what nobody came back for since *before* (epoch seconds), what no digest can vouch for, and what *cache*
-    had adopted already when a crash came: its second name would keep the bytes on disk after their eviction.
-    """
-    removed = 0
-    for path, changed in await asyncio.to_thread(_parts, folder):
-        if path.suffix == UNSURE or changed < before or await _is_held(cache, path.stem):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-            removed += 1
-    return removed
-
-
-def _parts(folder: Path) -> list[tuple[Path, float]]:
-    """The files in *folder*, and when each last grew (epoch seconds)."""
-    entries = [entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
-    return [(Path(entry.path), entry.stat(follow_symlinks=False).st_mtime) for entry in entries]
-
-
-async def _is_held(cache: Cache, sha256: str) -> bool:
-    blob = await cache.open(sha256)
-    if blob is not None:
-        await asyncio.to_thread(blob.handle.close)
-    return blob is not None

@@ -29,8 +29,6 @@ class Part:
         self.path = path
         self.size = 0
         """Bytes that have come."""
-        self.resumed = 0
-        """Bytes of them that came in an earlier try."""
         self._listed = hashes
         self._digests: dict[str, Digest] = {}
         self._fd = -1
@@ -44,7 +42,6 @@ class Part:
         self._begin()
         while chunk := os.pread(self._fd, READ, self.size):
             self._count(chunk)
-        self.resumed = self.size
 
     def append(self, chunk: bytes) -> None:
         rest, offset = memoryview(chunk), self.size

@@ -6,12 +6,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from proxy.download import EARLIER, HOLD, Doubts, Download, Downloads, Transfer
-from proxy.errors import BadDigest, MirrorFailed
+from proxy.doubts import EARLIER, Doubts
+from proxy.download import HOLD, Download, Downloads, Transfer
+from proxy.errors import BadDigest, MirrorFailed, UpstreamDown
 from proxy.simple.model import File
 from proxy.storage import Blob
 
@@ -141,6 +144,32 @@ async def test_a_mirror_that_brings_much_before_it_breaks_off_is_asked_for_the_r
     mirrors = Mirrors(one=LIES, two=BREAKS)
     assert await requests_until_right(tmp_path, mirrors) == 2
     assert mirrors.asked == [("one", 0), ("two", 0), ("two", 400_000), ("two", 800_000)]
+
+
+@pytest.mark.parametrize("more", [10, HOLD, 500_000])
+async def test_a_size_that_a_mirror_made_up_costs_those_who_were_told_it_and_nobody_else(
+    tmp_path: Path, more: int
+) -> None:
+    """Its page lists no size, and the mirror says more than there is: whoever began to read is cut, and all is kept."""
+    unsized = msgspec.structs.replace(WHEEL, size=None)
+
+    class Boaster(Mirrors):
+        @asynccontextmanager
+        async def transfer(self, file: File, *, offset: int, avoid: frozenset[str]) -> AsyncIterator[Transfer]:
+            async with super().transfer(file, offset=offset, avoid=avoid) as transfer:
+                yield replace(transfer, total=len(BODY) + more)
+
+    downloads = Downloads(tmp_path, Boaster(one=HONEST), MemoryCache(), MemoryStore(), pause=lambda _: 0.0)
+    first = await downloads.obtain(unsized, WHEEL.sha256)
+    assert isinstance(first, Download)
+    with pytest.raises(UpstreamDown):
+        await first.grown(len(BODY) - HOLD)
+    while downloads.under_way:
+        await asyncio.sleep(0)
+    again = await downloads.obtain(unsized, WHEEL.sha256)
+    assert isinstance(again, Blob)
+    assert again.size == len(BODY)
+    again.handle.close()
 
 
 async def test_a_file_that_came_right_is_not_doubted(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.download import HOLD, Download, Downloads, remove_stale_parts
+from proxy.download import HOLD, Download, Downloads
 from proxy.errors import BadDigest, MirrorFailed, NotFound, ProxyError, Unavailable, UpstreamDown
+from proxy.leftovers import remove_stale_parts
 from proxy.simple.model import File
 from proxy.storage import Blob
 
@@ -309,6 +310,19 @@ async def test_stale_parts_are_removed_and_young_ones_kept(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["young.part"]
 
 
+async def test_a_tidying_spares_what_is_coming_in(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    house = House(tmp_path, Line(BODY, total=len(BODY)), gate=gate)
+    found = await house.obtain(listed(hashes={}))
+    while not house.sources.opened:
+        await asyncio.sleep(0)
+    assert await house.downloads.tidy(before=float("inf")) == 0
+    gate.set()
+    assert isinstance(found, Download)
+    assert await follow(found) == BODY
+    await settled(house)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cuts=st.lists(st.integers(0, 200_000), max_size=5),
@@ -336,17 +350,56 @@ def test_whatever_breaks_a_client_gets_the_right_file_or_none(
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("size", [len(BODY), None])
-async def test_room_is_made_for_what_is_still_to_come(tmp_path: Path, size: int | None) -> None:
+async def test_room_is_made_for_what_comes_and_not_for_what_is_only_said_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[int] = []
 
     class Small(MemoryCache):
         async def make_room(self, size: int) -> None:
             made.append(size)
 
-    house = House(tmp_path, Line(BODY[:400_000], ends="breaks", total=len(BODY)), Line(BODY, total=len(BODY)))
+    monkeypatch.setattr("proxy.download.STEP", 400_000)
+    house = House(tmp_path, Line(BODY, total=len(BODY)))
     downloads = Downloads(tmp_path, house.sources, Small(), house.pins, pause=lambda _: 0.0)
-    found = await downloads.obtain(listed(size=size), listed().sha256)
+    found = await downloads.obtain(listed(), listed().sha256)
     assert isinstance(found, Download)
     assert await follow(found) == BODY
-    assert made == [len(BODY)]
+    assert made[0] == 400_000
+    assert len(made) == 3
+    assert len(BODY) <= sum(made) < len(BODY) + 400_000
+    made.clear()
+    liar = FakeSources([Line(BODY[:1000], ends="breaks", total=10**18)])
+    downloads = Downloads(tmp_path / "liar", liar, Small(), house.pins, pause=lambda _: 0.0)
+    found = await downloads.obtain(listed(BODY, size=10**18), listed().sha256)
+    assert isinstance(found, Download)
+    with pytest.raises(MirrorFailed):
+        await follow(found)
+    assert max(made) == 400_000
+
+
+async def test_a_part_of_unknown_length_that_is_too_long_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / f"{listed().sha256}.part").write_bytes(BODY + b"too much")
+    house = House(tmp_path, Line(BODY))
+    assert await house.read(listed(size=None)) == BODY
+    assert house.sources.opened[0][1] == 0
+
+
+async def test_a_whole_part_of_unknown_length_is_not_asked_for_again(tmp_path: Path) -> None:
+    (tmp_path / f"{listed().sha256}.part").write_bytes(BODY)
+    house = House(tmp_path, Line(b"", ends="opens not"))
+    assert await house.read(listed(size=None)) == BODY
+    assert house.sources.opened == []
+
+
+async def test_only_so_many_files_come_in_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.download.MOST", 1)
+    gate = asyncio.Event()
+    house = House(tmp_path, Line(BODY), gate=gate)
+    await house.obtain(listed())
+    await house.obtain(listed())
+    with pytest.raises(Unavailable, match="being fetched"):
+        await house.obtain(listed(b"another"))
+    gate.set()
+    await settled(house)
+    await house.downloads.close()

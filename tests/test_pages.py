@@ -571,3 +571,30 @@ async def test_failing_over_to_an_equal_page_changes_nothing_that_clients_see() 
                 name: file.path for name, file in first.files.items()
             }
             assert other.files["demo-1.0.tar.gz"].url.startswith(two.origin)
+
+
+async def test_a_page_that_the_disk_lacks_is_fetched_whole_again_and_not_revalidated(up: UpstreamServer) -> None:
+    """A 304 would put the new page's validators over the old page's bytes, and hold them there for ever."""
+
+    class OnceFull(MemoryPages):
+        full = False
+
+        async def save(self, origin: str, name: PublicName, snapshot: Snapshot, body: bytes | None) -> None:
+            if self.full:
+                raise StoreDown("There is no room.")
+            await super().save(origin, name, snapshot, body)
+
+    disk = OnceFull()
+    async with house(up, disk=disk, fresh=1) as built:
+        await built.project()
+        up.publish("demo", "demo-2.0.tar.gz", b"two")
+        disk.full = True
+        built.passes(10)
+        assert versions(await built.project()) == ["1.0", "2.0"]
+        disk.full = False
+        built.passes(10)
+        assert versions(await built.project()) == ["1.0", "2.0"]
+        await built.settled()
+        built.restart()
+        up.refuse()
+        assert versions(await built.project()) == ["1.0", "2.0"]

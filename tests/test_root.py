@@ -128,6 +128,24 @@ async def test_a_clock_that_was_set_back_makes_the_list_old(tmp_path: Path, up: 
         assert len(up.log) == 2
 
 
+async def test_a_clock_that_was_set_back_after_a_failed_fetch_puts_the_next_one_off_no_longer(
+    tmp_path: Path, up: UpstreamServer
+) -> None:
+    times = Times()
+    async with root_list(tmp_path, up, times=times) as root:
+        await names(root)
+        up.fault("/simple/", status=500, times=1)
+        times.ahead = 365 * 24 * 3600
+        for _ in range(3):
+            await names(root)
+            await settled(root)
+        assert len(up.log) == 2
+        times.ahead = -365 * 24 * 3600
+        await names(root)
+        await settled(root)
+        assert len(up.log) == 3
+
+
 async def test_a_restart_keeps_the_list_and_an_outage_does_not_take_it_away(tmp_path: Path, up: UpstreamServer) -> None:
     async with root_list(tmp_path, up) as root:
         await names(root)

@@ -40,6 +40,8 @@ def configure(level: str, log_format: Literal["text", "json"]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # It writes a traceback for every request that is none, and anybody can send those.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 def escaped(text: str) -> str:

@@ -44,7 +44,9 @@ class RootList:
     async def open(self) -> Blob:
         """The names, a line each, in the order of the index; raise UpstreamDown where none was ever fetched."""
         held = await self._open()
-        if held is None or (not 0 <= self._now() - held.modified <= self._fresh and self._now() >= self._retry_at):
+        # Both within bounds on either side: a clock that was set back must not keep a list for ever.
+        fresh = held is not None and 0 <= self._now() - held.modified <= self._fresh
+        if held is None or not (fresh or 0 < self._retry_at - self._now() <= RETRY):
             task = self._fetch_once()
             if held is None:
                 await asyncio.wait([task], timeout=self._patience)

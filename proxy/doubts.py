@@ -1,0 +1,27 @@
+"""Which mirrors may have sent wrong bytes of a file, so that they are asked last for it.  Pure."""
+
+from __future__ import annotations
+
+EARLIER = "an earlier try"
+"""Stands for the mirrors whose bytes are in a part that is taken up again."""
+
+
+class Doubts:
+    """What is known of mirrors that sent wrong bytes of one file."""
+
+    def __init__(self) -> None:
+        self._liars = set[str]()
+        self._suspects = set[str]()
+
+    def blame(self, used: list[str]) -> None:
+        """What the mirrors *used* brought, in that order, is not the file."""
+        if len(set(used)) == 1 and EARLIER not in used:
+            self._liars.update(used)
+            return
+        # Which of several lied cannot be told.  Whoever broke off is likelier than the one that came to the end.
+        broke_off = set(used[:-1]) - {EARLIER}
+        self._suspects.update(broke_off or set(used) - {EARLIER})
+
+    def avoided(self) -> set[str]:
+        """Whom to ask last."""
+        return set(self._liars or self._suspects)
