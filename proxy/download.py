@@ -123,9 +123,7 @@ class Download:
         """Fetch and verify the file; its sha256.  On an error nothing is kept that could be wrong."""
         try:
             await asyncio.to_thread(self._part.open, resume=bool(self._hashes))
-            if self.file.size is None and not self._is_whole():
-                # It may be longer than the file: then no mirror could go on with it, now or ever.
-                await asyncio.to_thread(self._part.restart)
+            await self._doubt_length(sources)
             self._release()
             return await self._fetch(sources, tries, pause)
         except OSError as error:
@@ -133,6 +131,15 @@ class Download:
             with suppress(OSError):
                 await asyncio.to_thread(self._part.discard)
             raise Unavailable(f"{self.file.filename} could not be written to the cache: {error.strerror}.") from error
+
+    async def _doubt_length(self, sources: Sources) -> None:
+        """Begin anew where an earlier part may be longer than the file: no mirror could ever go on with it."""
+        if self.file.size is not None or not self._part.size or self._is_whole():
+            return
+        self.total = await sources.measure(self.file)
+        if self.total is None or self._part.size > self.total:
+            self.total = None
+            await asyncio.to_thread(self._part.restart)
 
     async def _fetch(self, sources: Sources, tries: int, pause: Callable[[int], float]) -> str:
         failures, avoid = 0, self.doubts.avoided()
@@ -323,8 +330,9 @@ class Downloads:
             download.finish(sha256)
             await self._keep(sha256, part)
         except ProxyError as error:
-            # What came of a file whose length only mirrors tell is not taken up again: see Download.run.
-            if isinstance(error, BadDigest) or part.path.suffix == UNSURE or download.file.size is None:
+            # Where only mirrors tell the length, what they broke off may be too much, and would stay in the way.
+            too_much = download.file.size is None and (isinstance(error, MirrorFailed) or download.total is None)
+            if isinstance(error, BadDigest) or part.path.suffix == UNSURE or too_much:
                 with suppress(OSError):
                     await asyncio.to_thread(part.discard)
             download.fail(error)

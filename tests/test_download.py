@@ -385,6 +385,14 @@ async def test_a_part_of_unknown_length_that_is_too_long_does_no_harm(tmp_path: 
     assert house.sources.opened[0][1] == 0
 
 
+async def test_a_part_is_resumed_where_only_mirrors_tell_the_length(tmp_path: Path) -> None:
+    """HTML pages list no sizes, and a wheel of gigabytes must not begin anew with every restart."""
+    (tmp_path / f"{listed().sha256}.part").write_bytes(BODY[:400_000])
+    house = House(tmp_path, Line(BODY, total=len(BODY)))
+    assert await house.read(listed(size=None)) == BODY
+    assert house.sources.opened[0][1] == 400_000
+
+
 async def test_a_whole_part_of_unknown_length_is_not_asked_for_again(tmp_path: Path) -> None:
     (tmp_path / f"{listed().sha256}.part").write_bytes(BODY)
     house = House(tmp_path, Line(b"", ends="opens not"))
