@@ -331,7 +331,7 @@ class Downloads:
             await self._keep(sha256, part)
         except ProxyError as error:
             # Where only mirrors tell the length, what they broke off may be too much, and would stay in the way.
-            too_much = download.file.size is None and (isinstance(error, MirrorFailed) or download.total is None)
+            too_much = download.file.size is None and isinstance(error, MirrorFailed)
             if isinstance(error, BadDigest) or part.path.suffix == UNSURE or too_much:
                 with suppress(OSError):
                     await asyncio.to_thread(part.discard)

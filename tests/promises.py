@@ -1,8 +1,8 @@
 """What is promised, and the tests that would fail if it were untrue.
 
 An id stands at the beginning of a line, with its gloss; below it, one to a line, its tests.  `rule-`, U and V are the
-numbered rules of what clients send and need, A01 to K14 the cases of faults and abuse, the rest the sentences of the
-first issue.  tests/test_promises.py holds that no id is missing and that every test exists.
+numbered rules of what clients send and need, A01 to K14 the cases of faults and abuse, the rest what is said of the
+server as a whole.  tests/test_promises.py holds that no id is missing and that every test exists.
 """
 
 from __future__ import annotations

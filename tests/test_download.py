@@ -393,6 +393,22 @@ async def test_a_part_is_resumed_where_only_mirrors_tell_the_length(tmp_path: Pa
     assert house.sources.opened[0][1] == 400_000
 
 
+async def test_a_part_of_unknown_length_outlives_an_outage(tmp_path: Path) -> None:
+    class Dead(FakeSources):
+        async def measure(self, file: File) -> int | None:
+            raise UpstreamDown("No mirror tells.")
+
+    part = tmp_path / f"{listed().sha256}.part"
+    part.write_bytes(BODY[:400_000])
+    house = House(tmp_path)
+    downloads = Downloads(tmp_path, Dead([]), house.cache, house.pins)
+    found = await downloads.obtain(listed(size=None), listed().sha256)
+    assert isinstance(found, Download)
+    with pytest.raises(UpstreamDown):
+        await found.grown(0)
+    assert part.stat().st_size == 400_000
+
+
 async def test_a_whole_part_of_unknown_length_is_not_asked_for_again(tmp_path: Path) -> None:
     (tmp_path / f"{listed().sha256}.part").write_bytes(BODY)
     house = House(tmp_path, Line(b"", ends="opens not"))
