@@ -24,7 +24,8 @@ OPEN: Mapping[str, str] = MappingProxyType(
 CONTENT_SECURITY = "sandbox allow-top-navigation; default-src 'none'"
 """An index page shown in a browser runs nothing and loads nothing."""
 
-YEAR = 365_000_000
+FOREVER = 365_000_000
+"""Seconds, as the official index says it: a file under its URL never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Fields:
         return {
             **self._always(),
             "Content-Type": "application/octet-stream",
-            "Cache-Control": f"{scope}, max-age={YEAR}, immutable" if settled else "no-store",
+            "Cache-Control": f"{scope}, max-age={FOREVER}, immutable" if settled else "no-store",
             "Accept-Ranges": "bytes",
         }
 
