@@ -1,8 +1,7 @@
-"""A file on its way in, which any number of clients may follow as it grows.
+"""Files on their way in, each of which any number of clients may follow as it grows.
 
-One transfer at a time feeds everyone who asks for the file meanwhile; where a line breaks, the next one goes on at
-the same byte, at another mirror if need be.  The last bytes are held back until size and digests hold, so that no
-client ever completes a wrong file.  This module knows where bytes come from and go to by Protocols only.
+One fetching at a time feeds everyone who asks for the file meanwhile.  The last bytes are held back until size and
+digests hold, so that no client ever completes a wrong file.
 """
 
 from __future__ import annotations
@@ -10,31 +9,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import random
+import time
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from .doubts import EARLIER, Doubts
-from .errors import BadDigest, MirrorFailed, ProxyError, Unavailable, UpstreamDown
+from .doubts import Doubts
+from .errors import BadDigest, MirrorFailed, NotFound, ProxyError, Unavailable, UpstreamDown
+from .fetch import Fetch
+from .glimpses import GLANCE, Glimpses
 from .leftovers import RESUMABLE, UNSURE, remove_stale_parts
 from .part import Part
+from .segments import Pace
 from .simple.model import File
 from .storage import Blob, Cache, Pins
-
-HOLD = 64 * 1024
-"""Bytes at the end of what has come that no client gets before the whole is verified."""
-
-PROGRESS = 256 * 1024
-"""Bytes that a transfer must bring before its breaking counts as bad luck and not as a failed try."""
-
-STEP = 64 * 1024 * 1024
-"""Bytes for which room is made on the disk at a time."""
+from .transfers import Sources
 
 MOST = 1000
 """Files that come in at the same time: each has its part file open."""
@@ -42,220 +37,78 @@ MOST = 1000
 DOUBTED = 1000
 """Files of which it is remembered that a mirror sent wrong bytes."""
 
+GLIMPSED = 16 * 1024 * 1024
+"""Bytes of parts looked at lately that are remembered."""
+
+PACE = Pace()
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
-    """One mirror's answer to the question for a file."""
-
-    mirror: str
-    offset: int
-    """The byte of the file at which *chunks* begin."""
-    total: int | None
-    """Bytes of the whole file, where the mirror says."""
-    etag: str | None
-    chunks: AsyncIterator[bytes]
-
-
-class Sources(Protocol):
-    """Where upstream files can be had from."""
-
-    def transfer(self, file: File, *, offset: int, avoid: frozenset[str]) -> AbstractAsyncContextManager[Transfer]:
-        """Ask the mirrors in turn, those in *avoid* last, for *file* from *offset* on.
-
-        Raise UpstreamDown where none of them gives it; a line that breaks later raises MirrorFailed.
-        """
-        ...
-
-    async def measure(self, file: File) -> int | None:
-        """The size of *file* in bytes, as a mirror says, without fetching it."""
-        ...
 
 
 class Download:
     """One file on its way in.  Follow it with `grown` and `handle`; it goes on when followers leave."""
 
-    def __init__(
-        self,
-        file: File,
-        part: Part,
-        *,
-        pinned: str | None,
-        make_room: Callable[[int], Awaitable[None]],
-        doubts: Doubts | None = None,
-    ) -> None:
-        """*make_room* is told how many bytes will come next."""
+    def __init__(self, file: File, part: Part, fetch: Fetch) -> None:
         self.file = file
-        self.total = file.size
-        """Bytes of the whole, once known."""
-        self.ready = 0
-        """How many bytes clients may have."""
         self.sha256: str | None = None
         """Set once all is verified."""
-        self.doubts = doubts or Doubts()
         self._part = part
-        self._make_room = make_room
-        self._reserved = 0
-        self._hashes = {**file.hashes, "sha256": pinned} if pinned else file.hashes
+        self._fetch = fetch
         self._error: ProxyError | None = None
-        self._grew = asyncio.Event()
         # Followers keep this object, and so the descriptor, alive: the part file is renamed or removed under them.
         weakref.finalize(self, part.close)
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of the whole, once known."""
+        return self._fetch.total if self.sha256 is None else self._part.size
+
+    @property
+    def ready(self) -> int:
+        """How many bytes from the first on clients may have."""
+        return self._fetch.ready if self.sha256 is None else self._part.size
 
     @property
     def ended(self) -> bool:
         return self.sha256 is not None or self._error is not None
 
     async def grown(self, beyond: int) -> int:
-        """Wait until clients may have more than *beyond* bytes, or all; how many that is.  Raise what went wrong."""
-        while self.ready <= beyond and not self.ended:
-            await self._grew.wait()
-        if self._error is not None and self.ready <= beyond:
+        """Wait until clients may have the byte *beyond*, or all; before which byte they may read on from there.
+
+        Raise what went wrong.  What comes before it may be missing still: whoever waits is served first.
+        """
+        while self._reach(beyond) <= beyond and not self.ended:
+            await self._fetch.grown(beyond)
+        if self._error is not None and self._reach(beyond) <= beyond:
             raise copy(self._error)
-        return self.ready
+        return self._reach(beyond)
 
     def handle(self) -> BinaryIO:
         """A descriptor of one's own on the growing bytes; whoever asks closes it."""
         return self._part.handle()
 
-    async def run(self, sources: Sources, *, tries: int, pause: Callable[[int], float]) -> str:
-        """Fetch and verify the file; its sha256.  On an error nothing is kept that could be wrong."""
-        try:
-            await asyncio.to_thread(self._part.open, resume=bool(self._hashes))
-            await self._doubt_length(sources)
-            self._release()
-            return await self._fetch(sources, tries, pause)
-        except OSError as error:
-            # Kept to be resumed, it would take the last room on the disk from every other file.
-            with suppress(OSError):
-                await asyncio.to_thread(self._part.discard)
-            raise Unavailable(f"{self.file.filename} could not be written to the cache: {error.strerror}.") from error
-
-    async def _doubt_length(self, sources: Sources) -> None:
-        """Begin anew where an earlier part may be longer than the file: no mirror could ever go on with it."""
-        if self.file.size is not None or not self._part.size or self._is_whole():
-            return
-        self.total = await sources.measure(self.file)
-        if self.total is None or self._part.size > self.total:
-            self.total = None
-            await asyncio.to_thread(self._part.restart)
-
-    async def _fetch(self, sources: Sources, tries: int, pause: Callable[[int], float]) -> str:
-        failures, avoid = 0, self.doubts.avoided()
-        used = [EARLIER] if self._part.size else []
-        while True:
-            if not self.ready:
-                self.total = self.file.size  # nobody was told more yet, and what a mirror said may be wrong too
-            before = self._part.size
-            try:
-                while not self._is_whole():
-                    await self._take(sources, frozenset(avoid), used)
-                return await self._verified()
-            except MirrorFailed as error:
-                progress = self._part.size - before >= PROGRESS
-                failures = 1 if progress else failures + 1
-                # Better one that brings much and breaks off than those who broke off before it, or lied.
-                if not (progress and avoid):
-                    avoid.add(used[-1])
-                if failures >= tries or not (self._hashes or self.ready == 0):
-                    raise
-                logger.info("%s: %s Trying on.", self.file.filename, error)
-                if not self._hashes:
-                    await asyncio.to_thread(self._part.restart)
-            except BadDigest as error:
-                logger.warning("%s from %s: %s", self.file.filename, ", ".join(used), error)
-                self.doubts.blame(used)
-                avoid, used = self.doubts.avoided(), []
-                failures += 1
-                await asyncio.to_thread(self._part.restart)
-                if failures >= tries or self.ready:
-                    raise
-            except UpstreamDown:
-                # Nobody gave it.  Who has been given a part of it already is worth another round.
-                failures += 1
-                if failures >= tries or not self.ready:
-                    raise
-            await asyncio.sleep(pause(failures))
-
-    async def _take(self, sources: Sources, avoid: frozenset[str], used: list[str]) -> None:
-        """Append what one transfer brings, and its mirror to *used*."""
-        have = self._part.size
-        async with sources.transfer(self.file, offset=have, avoid=avoid) as transfer:
-            used.append(transfer.mirror)
-            self._agree_on_size(transfer)
-            skip = have - transfer.offset  # a mirror without ranges begins anew: the digest tells if it is the same
-            if skip < 0:
-                raise MirrorFailed(f"{transfer.mirror} began at byte {transfer.offset} instead of {have}.")
-            async for chunk in transfer.chunks:
-                fresh = chunk[skip:]
-                skip = max(0, skip - len(chunk))
-                if self.total is not None and self._part.size + len(fresh) > self.total:
-                    raise MirrorFailed(f"{transfer.mirror} sent more than the {self.total} bytes it should.")
-                if fresh:
-                    await self._reserve(len(fresh))
-                    await asyncio.to_thread(self._part.append, fresh)
-                    self._release()
-            if self.total is None:
-                self.total = self._part.size
-            elif self._part.size < self.total:
-                raise MirrorFailed(f"{transfer.mirror} ended after {self._part.size} of {self.total} bytes.")
-
-    async def _reserve(self, count: int) -> None:
-        """Have room made on the disk, step by step: who only says that much will come must not empty the cache."""
-        if self._part.size + count <= self._reserved:
-            return
-        step = STEP if self.total is None else min(STEP, self.total - self._part.size)
-        step = max(step, count)
-        await self._make_room(step)
-        self._reserved = self._part.size + step
-
-    def _agree_on_size(self, transfer: Transfer) -> None:
-        if self.total is None and transfer.total is not None:
-            self.total = transfer.total
-        if transfer.total is not None and transfer.total != self.total:
-            raise MirrorFailed(f"{transfer.mirror} has {transfer.total} bytes for a file of {self.total}.")
-        if self.total is None and not self._hashes:
-            raise MirrorFailed(f"{transfer.mirror} tells neither size nor hash: a cut could not be noticed.")
-
-    def _is_whole(self) -> bool:
-        if self.total is not None and self._part.size >= self.total:
-            return True
-        # A size that only a mirror told may be wrong: where the digest fits, nothing is missing.
-        return self.file.size is None and self._part.digests()["sha256"] == self._hashes.get("sha256")
-
-    async def _verified(self) -> str:
-        digests = await asyncio.to_thread(self._part.digests)
-        for name, listed in self._hashes.items():
-            if name in digests and digests[name] != listed:
-                raise BadDigest(f"The {name} is {digests[name]} and not {listed} as listed.")
-        return digests["sha256"]
-
-    def _release(self) -> None:
-        """Let clients have what came, less the tail."""
-        ready = self._part.size - HOLD
-        if self.total is not None:
-            ready = min(ready, self.total - HOLD)
-        if ready > self.ready:
-            self.ready = ready
-            self._wake()
+    async def peek(self, begin: int, end: int) -> bytes | None:
+        """The bytes from *begin* to before *end*, verified or not; None where not all of them are here."""
+        if self._part.spans.reach(begin) < end:
+            return None
+        with self.handle() as handle:
+            seen = await asyncio.to_thread(os.pread, handle.fileno(), end - begin, begin)
+        return seen if len(seen) == end - begin else None
 
     def finish(self, sha256: str) -> None:
         """All is verified: let clients have the tail too."""
         if self.ready and self.total not in (None, self._part.size):
             return self.fail(UpstreamDown(f"{self.file.filename} is not as long as a mirror told."))
-        self.total = self.ready = self._part.size
         self.sha256 = sha256
-        return self._wake()
+        return self._fetch.wake()
 
     def fail(self, error: ProxyError) -> None:
         # Copies have no traceback: it leads back here, and would keep the descriptor until garbage is collected.
         self._error = copy(error)
-        self._wake()
+        self._fetch.wake()
 
-    def _wake(self) -> None:
-        self._grew.set()
-        self._grew = asyncio.Event()
+    def _reach(self, at: int) -> int:
+        return self._fetch.reach(at) if self.sha256 is None else self._part.size
 
 
 class Downloads:
@@ -270,21 +123,32 @@ class Downloads:
         *,
         tries: int = 6,
         pause: Callable[[int], float] | None = None,
+        pace: Callable[[File], Pace] = lambda _: PACE,
+        resized: Callable[[File, int], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*tries*: how often in a row a file may fail without progress; *pause*: seconds before the next of them."""
+        """*tries*: how often in a row a file may fail without progress; *pause*: seconds before the next of them.
+
+        *pace*: over how many connections a file comes, and in which pieces.  *resized* is told of a file that has
+        turned out to have so many bytes, and not those that its page lists.
+        """
         self._folder = folder
         self._sources = sources
         self._cache = cache
         self._pins = pins
         self._tries = tries
         self._pause = pause or _spread
+        self._pace = pace
+        self._resized = resized
+        self._clock = clock
+        self._glimpses = Glimpses(sources, memory=GLIMPSED, clock=clock)
         self._running: dict[str, tuple[Download, asyncio.Task[None]]] = {}
         self._doubts: OrderedDict[str, Doubts] = OrderedDict()
         self._ended = 0
 
     async def obtain(self, file: File, sha256: str | None) -> Blob | Download:
         """The copy of *file*, or its download, begun if none is under way; *sha256* as listed or pinned, if known."""
-        key = sha256 or hashlib.sha256(f"{file.path}/{file.filename}".encode()).hexdigest()
+        key = _key(file, sha256)
         while key not in self._running:
             ended = self._ended
             blob = await self._cache.open(sha256) if sha256 else None
@@ -297,15 +161,45 @@ class Downloads:
                 self._begin(key, file, sha256)
         return self._running[key][0]
 
-    def _begin(self, key: str, file: File, sha256: str | None) -> None:
-        # What no digest can vouch for is never taken up again: remove_stale_parts knows it by its ending.
-        part = Part(self._folder / (key + (RESUMABLE if sha256 else UNSURE)), file.hashes)
-        download = Download(file, part, pinned=sha256, make_room=self._cache.make_room, doubts=self._doubts.get(key))
-        self._running[key] = download, asyncio.create_task(self._run(key, download, part))
+    async def glimpse(
+        self, file: File, begin: int, end: int, *, sha256: str | None = None, whole: bool = True
+    ) -> bytes:
+        """The bytes of *file* from *begin* to before *end*, at most GLANCE, which nobody has verified.
+
+        They are there in the end where the file has that many.  No download is begun where a place gives parts.
+        *sha256* is that of the whole, as listed or pinned, if known.  Raise NotFound where no place has the file, or
+        none gives parts and it is not worth the *whole*, UpstreamDown where it cannot be had now.
+        """
+        if end - begin > GLANCE:
+            raise ValueError(f"more than {GLANCE} bytes are no glimpse")
+        key = _key(file, sha256 or file.sha256)
+        running = self._running.get(key)
+        seen = await running[0].peek(begin, end) if running else None
+        if seen is None:
+            avoid = frozenset(self._doubts[key].avoided()) if key in self._doubts else frozenset[str]()
+            seen = await self._glimpses.look(key, file, begin, end, avoid=avoid)
+        if seen is None and not whole:
+            raise NotFound(f"No mirror gives a part of {file.filename}.")
+        return seen if seen is not None else await self._read(file, begin, end, sha256 or file.sha256)
+
+    async def _read(self, file: File, begin: int, end: int, sha256: str | None) -> bytes:
+        """A part of *file*, fetched as a whole."""
+        found = await self.obtain(file, sha256)
+        if isinstance(found, Download):
+            await found.grown(end - 1)
+        with found.handle if isinstance(found, Blob) else found.handle() as handle:
+            return await asyncio.to_thread(os.pread, handle.fileno(), end - begin, begin)
 
     async def measure(self, file: File) -> int | None:
-        """The size of *file*, which its page does not list."""
-        return await self._sources.measure(file)
+        """The size of *file*, which its page does not list, as Sources.measure tells it."""
+        key = _key(file, file.sha256)
+        told = self._running[key][0].total if key in self._running else None
+        return told if told is not None else await self._glimpses.measure(key, file)
+
+    def arriving(self, file: File) -> Download | None:
+        """The download of *file* under way, if there is one."""
+        running = self._running.get(_key(file, file.sha256))
+        return running[0] if running else None
 
     @property
     def under_way(self) -> int:
@@ -317,16 +211,38 @@ class Downloads:
         return await remove_stale_parts(self._folder, self._cache, before=before, spare=self._running)
 
     async def close(self) -> None:
-        """Stop all; what came stays on disk, to be resumed."""
-        tasks = [task for _, task in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Stop all; what came stays on disk, to be resumed, and what is verified is kept."""
+        await self._glimpses.close()
+        running = list(self._running.values())
+        for download, task in running:
+            if not download.ended:
+                task.cancel()
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
 
-    async def _run(self, key: str, download: Download, part: Part) -> None:
+    def _begin(self, key: str, file: File, sha256: str | None) -> None:
+        # What no digest can vouch for is never taken up again: remove_stale_parts knows it by its ending.
+        part = Part(self._folder / (key + (RESUMABLE if sha256 else UNSURE)), file.hashes)
+        fetch = Fetch(
+            file,
+            part,
+            self._sources,
+            pinned=sha256,
+            doubts=self._doubts.get(key) or Doubts(),
+            make_room=self._cache.make_room,
+            pace=self._pace(file),
+            tries=self._tries,
+            pause=self._pause,
+            clock=self._clock,
+        )
+        download = Download(file, part, fetch)
+        self._running[key] = download, asyncio.create_task(self._run(key, download, part, fetch))
+
+    async def _run(self, key: str, download: Download, part: Part, fetch: Fetch) -> None:
         try:
-            sha256 = await download.run(self._sources, tries=self._tries, pause=self._pause)
+            sha256 = await _fetched(download.file, part, fetch)
             await self._pin(download.file, sha256)
+            if self._resized is not None and download.file.size not in (None, part.size):
+                await self._resized(download.file, part.size)
             download.finish(sha256)
             await self._keep(sha256, part)
         except ProxyError as error:
@@ -342,7 +258,7 @@ class Downloads:
         finally:
             if not download.ended:  # whatever happened, nobody may wait for ever
                 download.fail(Unavailable(f"{download.file.filename} could not be fetched."))
-            self._remember(key, download.doubts)
+            self._remember(key, fetch.doubts)
             del self._running[key]
             self._ended += 1
 
@@ -364,11 +280,27 @@ class Downloads:
             await asyncio.to_thread(part.discard)
 
     def _remember(self, key: str, doubts: Doubts) -> None:
-        if doubts.avoided():
+        if doubts:
             self._doubts[key] = doubts
             self._doubts.move_to_end(key)
             while len(self._doubts) > DOUBTED:
                 self._doubts.popitem(last=False)
+
+
+async def _fetched(file: File, part: Part, fetch: Fetch) -> str:
+    """The sha256 of *file*, which is here then."""
+    try:
+        return await fetch.run()
+    except OSError as error:
+        # Kept to be resumed, it would take the last room on the disk from every other file.
+        with suppress(OSError):
+            await asyncio.to_thread(part.discard)
+        raise Unavailable(f"{file.filename} could not be written to the cache: {error.strerror}.") from error
+
+
+def _key(file: File, sha256: str | None) -> str:
+    # Where no hash is listed, the same place at two indexes may hold two files (decision 9).
+    return sha256 or hashlib.sha256(f"{file.origin}\n{file.path}/{file.filename}".encode()).hexdigest()
 
 
 def _spread(failures: int) -> float:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Container
 from pathlib import Path
 
+from .part import MAP
 from .storage import Cache
 
 RESUMABLE, UNSURE = ".part", ".new"
@@ -18,15 +19,20 @@ async def remove_stale_parts(folder: Path, cache: Cache, *, before: float, spare
 
     That is what nobody came back for since *before* (epoch seconds), what no digest can vouch for, and what *cache*
     had adopted already when a crash came: its second name would keep the bytes on disk after their eviction.
-    Names without their ending that are in *spare* stay.
+    A part's map goes after its part, and one that has none.  Names without their ending that are in *spare* stay.
     """
     removed = 0
     for path, changed in await asyncio.to_thread(_parts, folder):
-        if path.stem in spare:
+        if path.stem in spare or path.suffix == MAP:
             continue
         if path.suffix == UNSURE or changed < before or await _is_held(cache, path.stem):
             await asyncio.to_thread(path.unlink, missing_ok=True)
             removed += 1
+    found = [path for path, _ in await asyncio.to_thread(_parts, folder)]
+    parts = {path.stem for path in found if path.suffix != MAP}
+    for path in found:
+        if path.suffix == MAP and path.stem not in parts and path.stem not in spare:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
     return removed
 
 

@@ -6,17 +6,20 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from proxy.doubts import EARLIER, Doubts
-from proxy.download import HOLD, Download, Downloads, Transfer
+from proxy.download import PACE, Download, Downloads
 from proxy.errors import BadDigest, MirrorFailed, UpstreamDown
+from proxy.fetch import HOLD
+from proxy.segments import Pace
 from proxy.simple.model import File
 from proxy.storage import Blob
+from proxy.transfers import Transfer
 
 from .fakes import MemoryCache, MemoryStore
 from .make import file
@@ -57,25 +60,36 @@ class Mirrors:
     """Mirrors in their order: each with its body, and the bytes after which its line breaks, if it does."""
 
     def __init__(self, **mirrors: tuple[bytes, int | None]) -> None:
-        self._mirrors = mirrors
+        self.mirrors = mirrors
         self.asked: list[tuple[str, int]] = []
+        self.boast = 0
+        """What each says that it has more bytes than it has."""
 
-    @asynccontextmanager
-    async def transfer(self, file: File, *, offset: int, avoid: frozenset[str]) -> AsyncIterator[Transfer]:
-        name = min(self._mirrors, key=lambda name: name in avoid)
-        self.asked.append((name, offset))
-        body, breaks = self._mirrors[name]
-        yield Transfer(
-            mirror=name, offset=offset, total=len(body), etag=None, chunks=_chunks(name, body[offset:], breaks)
-        )
+    def places(self, file: File, *, avoid: frozenset[str]) -> Sequence[OnePlace]:
+        return [OnePlace(name, self) for name in sorted(self.mirrors, key=lambda name: name in avoid)]
 
     async def measure(self, file: File) -> int | None:
         raise AssertionError("not asked here")
 
 
+@dataclass
+class OnePlace:
+    name: str
+    mirrors: Mirrors
+    busy: bool = False
+
+    @asynccontextmanager
+    async def transfer(self, *, begin: int, end: int | None) -> AsyncIterator[Transfer]:
+        self.mirrors.asked.append((self.name, begin))
+        body, breaks = self.mirrors.mirrors[self.name]
+        total = len(body) + self.mirrors.boast
+        yield Transfer(mirror=self.name, begin=begin, total=total, chunks=_chunks(self.name, body[begin:end], breaks))
+
+
 async def _chunks(name: str, body: bytes, breaks: int | None) -> AsyncIterator[bytes]:
     for begin in range(0, len(body[:breaks]), CHUNK):
         yield body[:breaks][begin : begin + CHUNK]
+        await asyncio.sleep(0)  # so that the others come to bring something too
     if breaks is not None and breaks < len(body):
         raise MirrorFailed(f"{name} broke off.")
 
@@ -84,9 +98,11 @@ def flipped(at: int) -> bytes:
     return BODY[:at] + bytes([BODY[at] ^ 1]) + BODY[at + 1 :]
 
 
-async def requests_until_right(folder: Path, mirrors: Mirrors, most: int = 5) -> int:
+async def requests_until_right(folder: Path, mirrors: Mirrors, *, pace: Pace = PACE, most: int = 5) -> int:
     """How many times a client asks, one after the other, before he gets the file."""
-    downloads = Downloads(folder, mirrors, MemoryCache(), MemoryStore(), tries=4, pause=lambda _: 0.0)
+    downloads = Downloads(
+        folder, mirrors, MemoryCache(), MemoryStore(), tries=4, pause=lambda _: 0.0, pace=lambda _: pace
+    )
     for count in range(1, most + 1):
         found = await downloads.obtain(WHEEL, WHEEL.sha256)
         assert isinstance(found, Download)
@@ -133,6 +149,38 @@ async def test_an_honest_mirror_is_found_within_a_few_requests(
     assert await requests_until_right(tmp_path, Mirrors(**named)) <= most
 
 
+PIECES = Pace(above=500_000, smallest=50_000, largest=50_000)
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "most"),
+    [
+        ([LIES, HONEST], 3),
+        ([HONEST, LIES], 2),
+        ([LIES_LATE, HONEST, HONEST], 3),
+        ([HONEST, HONEST, LIES_LATE], 2),
+        ([LIES, LIES_LATE, HONEST], 4),
+        ([LIES_AND_BREAKS, HONEST], 3),
+    ],
+)
+async def test_a_liar_among_mirrors_that_bring_a_file_together_is_found_by_asking_one_at_a_time(
+    tmp_path: Path, mirrors: Sequence[tuple[bytes, int | None]], most: int
+) -> None:
+    """In one try after the mixture for each that lies, and one for the honest one."""
+    named = Mirrors(**dict(zip(("one", "two", "three"), mirrors, strict=False)))
+    assert await requests_until_right(tmp_path, named, pace=PIECES) <= most
+
+
+def test_when_several_brought_a_wrong_file_together_nobody_is_blamed_before_it_is_known_who_lied() -> None:
+    doubts = Doubts()
+    assert not doubts
+    doubts.blame(["one", "two", "one"], mingled=True)
+    assert (doubts.apart, doubts.avoided()) == (True, set())
+    doubts.blame(["one"])
+    assert (doubts.apart, doubts.avoided()) == (True, {"one"})
+    assert doubts
+
+
 async def test_the_wrong_beginning_that_an_earlier_life_left_is_found_out(tmp_path: Path) -> None:
     (tmp_path / f"{WHEEL.sha256}.part").write_bytes(flipped(10)[:500_000])
     mirrors = Mirrors(one=HONEST)
@@ -152,14 +200,9 @@ async def test_a_size_that_a_mirror_made_up_costs_those_who_were_told_it_and_nob
 ) -> None:
     """Its page lists no size, and the mirror says more than there is: whoever began to read is cut, and all is kept."""
     unsized = msgspec.structs.replace(WHEEL, size=None)
-
-    class Boaster(Mirrors):
-        @asynccontextmanager
-        async def transfer(self, file: File, *, offset: int, avoid: frozenset[str]) -> AsyncIterator[Transfer]:
-            async with super().transfer(file, offset=offset, avoid=avoid) as transfer:
-                yield replace(transfer, total=len(BODY) + more)
-
-    downloads = Downloads(tmp_path, Boaster(one=HONEST), MemoryCache(), MemoryStore(), pause=lambda _: 0.0)
+    boaster = Mirrors(one=HONEST)
+    boaster.boast = more
+    downloads = Downloads(tmp_path, boaster, MemoryCache(), MemoryStore(), pause=lambda _: 0.0)
     first = await downloads.obtain(unsized, WHEEL.sha256)
     assert isinstance(first, Download)
     with pytest.raises(UpstreamDown):
@@ -182,4 +225,4 @@ async def test_a_file_that_came_right_is_not_doubted(tmp_path: Path) -> None:
     again = await downloads.obtain(WHEEL, WHEEL.sha256)
     assert isinstance(again, Blob)
     again.handle.close()
-    assert first.doubts.avoided() == set()
+    assert not downloads._doubts

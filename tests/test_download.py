@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.download import HOLD, Download, Downloads
+from proxy.download import Download, Downloads
 from proxy.errors import BadDigest, MirrorFailed, NotFound, ProxyError, Unavailable, UpstreamDown
+from proxy.fetch import HOLD
 from proxy.leftovers import remove_stale_parts
 from proxy.simple.model import File
 from proxy.storage import Blob
@@ -126,19 +127,16 @@ async def test_a_broken_download_is_resumed_after_a_restart(tmp_path: Path) -> N
 
 
 async def test_a_download_stopped_in_the_middle_is_resumed(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    gate.set()
-    before = House(tmp_path, Line(BODY[:400_000] + BODY), gate=gate)
+    before = House(tmp_path, Line(BODY[:400_000], ends="stalls"))
     found = await before.obtain(listed())
     assert isinstance(found, Download)
     await found.grown(0)
-    gate.clear()
     await before.downloads.close()
     with pytest.raises(Unavailable):
         await found.grown(found.ready)
     after = House(tmp_path, Line(BODY))
     assert await after.read(listed()) == BODY
-    assert after.sources.opened[0][1] > 0
+    assert after.sources.opened == [("one", 400_000, frozenset())]
 
 
 @pytest.mark.parametrize("place", [0, 500_000, len(BODY) - 1])
@@ -177,9 +175,34 @@ async def test_a_body_shorter_than_listed_is_no_file(tmp_path: Path) -> None:
 
 
 async def test_another_size_than_listed_is_refused_before_a_byte_is_taken(tmp_path: Path) -> None:
-    house = House(tmp_path, Line(BODY, total=len(BODY) + 1))
-    with pytest.raises(MirrorFailed, match="for a file of"):
-        await house.read(listed())
+    for honest in (True, False):
+        house = House(tmp_path, Line(BODY, "boaster", total=len(BODY) + 1), Line(BODY, "honest", total=len(BODY)))
+        if honest:
+            assert await house.read(listed()) == BODY
+        else:
+            house.sources.by_name.pop("honest")
+            with pytest.raises(UpstreamDown, match="for a file of"):
+                await house.read(listed(hashes={"md5": hashlib.md5(BODY).hexdigest()}))
+
+
+async def test_a_page_that_lies_about_a_size_hides_no_file_whose_digest_it_tells(tmp_path: Path) -> None:
+    for lie in (1, len(BODY) - 1, len(BODY) + 1, 10**12):
+        told: list[int] = []
+
+        async def resized(file: File, size: int, told: list[int] = told) -> None:
+            told.append(size)
+
+        house = House(tmp_path / str(lie), Line(BODY, total=len(BODY)), Line(BODY, "two", total=len(BODY)))
+        downloads = Downloads(
+            house.folder, house.sources, house.cache, house.pins, pause=lambda _: 0.0, resized=resized
+        )
+        found = await downloads.obtain(listed(size=lie), listed().sha256)
+        assert isinstance(found, Download)
+        assert await found.grown(len(BODY) - 1) == len(BODY)
+        with found.handle() as handle:
+            assert handle.read() == BODY
+        assert told == [len(BODY)]
+        await downloads.close()
 
 
 async def test_a_file_without_any_hash_is_pinned_at_first_sight(tmp_path: Path) -> None:
@@ -227,16 +250,11 @@ async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_listed_file_that_no_mirror_has_is_not_found(tmp_path: Path) -> None:
-    class Nowhere(FakeSources):
-        def transfer(self, file: File, *, offset: int, avoid: frozenset[str]):  # type: ignore[no-untyped-def]  # raises only
-            raise NotFound("No mirror has it.")
-
-    house = House(tmp_path)
-    downloads = Downloads(tmp_path, Nowhere([]), house.cache, house.pins)
-    found = await downloads.obtain(listed(), listed().sha256)
-    assert isinstance(found, Download)
+    nowhere = Line(b"", ends="has it not"), Line(b"", mirror="two", ends="has it not")
     with pytest.raises(NotFound):
-        await found.grown(0)
+        await House(tmp_path, *nowhere).read(listed())
+    with pytest.raises(UpstreamDown, match="three does not give it"):
+        await House(tmp_path, *nowhere, Line(b"", mirror="three", ends="opens not")).read(listed())
 
 
 async def test_a_cache_that_cannot_keep_a_file_costs_no_answer(tmp_path: Path) -> None:
@@ -359,7 +377,8 @@ async def test_room_is_made_for_what_comes_and_not_for_what_is_only_said_to_come
         async def make_room(self, size: int) -> None:
             made.append(size)
 
-    monkeypatch.setattr("proxy.download.STEP", 400_000)
+    monkeypatch.setattr("proxy.inlet.STEP", 400_000)
+    monkeypatch.setattr("proxy.inlet.MOST", 1)  # each chunk waits for the one before
     house = House(tmp_path, Line(BODY, total=len(BODY)))
     downloads = Downloads(tmp_path, house.sources, Small(), house.pins, pause=lambda _: 0.0)
     found = await downloads.obtain(listed(), listed().sha256)
