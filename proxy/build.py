@@ -8,34 +8,32 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from aiohttp import web
+from packaging.utils import NormalizedName
 
 from . import __version__, archive
-from .config import Settings
-from .config.tables import Index
+from .config import Login, Settings
 from .download import Downloads
 from .errors import Unavailable
 from .ops import logs, systemd
 from .ops.banner import banner, machine_address
 from .ops.first_user import make_first_user
-from .policy import Policy
+from .policy import Policy, PublicName
 from .repository import Repository
+from .status import Status, write_status
 from .storage.disk_cache import FileCache, PageCache
 from .storage.disk_store import DiskStore
-from .upstream.guard import Guard, origin_of
-from .upstream.index import Limits, Mirror
-from .upstream.mirrors import MirrorSet
-from .upstream.pages import RememberedPages, Times
-from .upstream.root import RootList
-from .upstream.sessions import open_sessions, proxies_of
-from .web.app import App
+from .upstream.all_names import AllNames
+from .upstream.indexes import Indexes, OneIndex
+from .upstream.lookahead import LookAhead
+from .upstreams import Shared, Upstreams, open_upstreams
+from .web.app import App, View
 from .web.auth import Auth
 from .web.fields import Fields
 from .web.files import Files
@@ -45,14 +43,6 @@ from .web.peers import Peers
 from .web.sending import prepare_socket
 from .web.underway import UnderWay
 from .web.uploads import UploadLimits, Uploads
-
-USER_AGENT = f"yizhan/{__version__}"
-
-MIRROR_PAUSE = 30.0
-"""Seconds for which a mirror that failed is asked last."""
-
-RETRY = 5.0
-"""Seconds for which a page whose refresh failed is answered as it is."""
 
 PART_LIFE = 3 * 24 * 3600.0
 """Seconds that a broken download is kept for somebody to come back for it."""
@@ -64,16 +54,11 @@ BACKLOG = 1024
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """One index: its mirrors, and what is remembered of them."""
-
-    mirrors: MirrorSet
-    pages: RememberedPages
-    root: RootList
+Logins = Mapping[str, Mapping[str, Login]]
+"""By index and origin."""
 
 
-async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
+async def serve(settings: Settings, *, logins: Logins, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; then let answers under way finish, for as long as the settings allow."""
     _raise_limits()
     logs.configure(settings.server.log_level, settings.server.log_format)
@@ -81,7 +66,7 @@ async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as (address, user):
+    async with running(settings, logins) as (address, user):
         say(banner(settings, listening=address, user=user))
         systemd.notify("READY=1", f"STATUS=Serving {address}")
         await _until(stop)
@@ -89,13 +74,13 @@ async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[str, tuple[str, str] | None]]:
+async def running(settings: Settings, logins: Logins) -> AsyncIterator[tuple[str, tuple[str, str] | None]]:
     """The server, from the first socket to the last byte; gives its URL and the first user, if one was made now."""
     async with AsyncExitStack() as stack:
         sockets = await asyncio.to_thread(_sockets, settings)
         for listening in sockets:
             stack.callback(listening.close)
-        app = await _app(settings, stack)
+        app = await _app(settings, logins, stack)
         user = await asyncio.to_thread(_first_user, settings)
         requests, grace = UnderWay(app), settings.server.grace
         # aiohttp waits for this long twice: once for handlers, once for connections.
@@ -110,7 +95,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, tuple[str, str
         yield _url(settings, sockets[0]), user
 
 
-async def _app(settings: Settings, stack: AsyncExitStack) -> App:
+async def _app(settings: Settings, logins: Logins, stack: AsyncExitStack) -> App:
     """Everything behind the sockets; what is made first is closed last."""
     state, cache = settings.storage.state, settings.storage.cache
     store = await asyncio.to_thread(DiskStore, state, now=lambda: datetime.now(UTC))
@@ -124,77 +109,92 @@ async def _app(settings: Settings, stack: AsyncExitStack) -> App:
     await asyncio.to_thread(partial(incoming.mkdir, mode=0o700, parents=True, exist_ok=True))
     for chore in (files.run(settings.cache.sweep), pages.run(settings.cache.sweep)):
         stack.push_async_callback(_cancelled, asyncio.create_task(chore))
-    upstream = None
-    for index in settings.index:
-        upstream = await _upstream(settings, index, pages, stack)
-    nowhere = MirrorSet("none", (), pause=MIRROR_PAUSE, now=time.time, clock=time.monotonic)
-    downloads = Downloads(incoming, upstream.mirrors if upstream else nowhere, files, store)
-    stack.push_async_callback(downloads.close)
-    await downloads.tidy(before=time.time() - PART_LIFE)
-    stack.push_async_callback(_cancelled, asyncio.create_task(_tidy(downloads)))
     private = settings.private
     policy = Policy(reserved=private.reserved, overlay=frozenset(private.overlay), claim=private.claim)
-    repository = Repository(
-        store=store,
-        names=store,
-        pins=store,
-        cache=files,
-        downloads=downloads,
-        upstream=upstream.pages if upstream else None,
-        root=upstream.root.open if upstream else None,
-        policy=policy,
-    )
-    return _web(settings, repository, policy, store.incoming, stack)
+
+    async def route(name: NormalizedName) -> PublicName | None:
+        return policy.route(name, await store.claimed()).public
+
+    shared = Shared(settings=settings, logins=logins, pages=pages, files=files, pins=store, route=route)
+    upstreams = await open_upstreams(shared, incoming, stack)
+    await upstreams.downloads.tidy(before=time.time() - PART_LIFE)
+    stack.push_async_callback(_cancelled, asyncio.create_task(_tidy(upstreams.downloads)))
+    house = House(settings=settings, store=store, files=files, policy=policy, upstreams=upstreams)
+    return _web(house, stack)
 
 
-async def _upstream(settings: Settings, index: Index, pages: PageCache, stack: AsyncExitStack) -> Upstream:
-    guard = Guard(
-        own=[origin_of(mirror.url) for mirror in index.mirrors if not mirror.preset],
-        public=[origin_of(mirror.url) for mirror in index.mirrors if mirror.preset],
-        hosts=index.hosts,
-        networks=index.networks,
-    )
-    sessions = await stack.enter_async_context(
-        open_sessions(
-            guard=guard,
-            user_agent=USER_AGENT,
-            connect=index.connect_timeout,
-            ca=index.ca,
-            proxies=proxies_of(index.proxy or None),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What every view of the server is made of."""
+
+    settings: Settings
+    store: DiskStore
+    files: FileCache
+    policy: Policy
+    upstreams: Upstreams
+
+    def repository(self, *indexes: OneIndex) -> Repository:
+        """What clients see of our own files and of *indexes*."""
+        path = self.settings.storage.cache / "names" / f"{'+'.join(index.name for index in indexes)}.all"
+        return Repository(
+            store=self.store,
+            names=self.store,
+            pins=self.store,
+            cache=self.files,
+            downloads=self.upstreams.downloads,
+            upstream=Indexes(indexes) if indexes else None,
+            root=AllNames(indexes, path).open if indexes else None,
+            policy=self.policy,
         )
-    )
-    limits = Limits(
-        connect=index.connect_timeout,
-        answer=index.answer_timeout,
-        stall=index.stall_timeout,
-        max_page=index.max_page,
-        max_root=index.max_root,
-        max_file=index.max_file,
-    )
-    mirrors = MirrorSet(
-        index.name,
-        [
-            Mirror(name=mirror.name, base=mirror.url, sessions=sessions, limits=limits, connections=index.connections)
-            for mirror in index.mirrors
-        ],
-        pause=MIRROR_PAUSE,
-        now=time.time,
+
+    def view(self, repository: Repository, ahead: LookAhead | None) -> View:
+        """The pages and files of *repository*, *ahead* of whose clients is looked."""
+        settings = self.settings
+        fields = Fields(private=settings.auth.read == "users")
+        patience = max((index.hard_deadline for index in settings.index), default=10.0)
+        room = settings.cache.memory // 2 // (len(self.upstreams.indexes) + 1)
+        return View(
+            repository=repository,
+            projects=ProjectPages(
+                repository, fields, room=room, now=time.time, answered=ahead.asked if ahead is not None else None
+            ),
+            root=RootPage(repository, fields, policy=self.policy),
+            files=Files(repository, fields, patience=patience, ahead=ahead),
+        )
+
+
+def _views(house: House, stack: AsyncExitStack) -> tuple[View, dict[str, View]]:
+    """That of all indexes, and those of each alone."""
+    upstreams = house.upstreams
+    repository = house.repository(*upstreams.indexes)
+    ahead = _ahead(house, repository)
+    if ahead is not None:
+        stack.push_async_callback(ahead.close)
+    view = house.view(repository, ahead)
+    if len(upstreams.indexes) == 1:
+        return view, {upstreams.indexes[0].name: view}
+    return view, {index.name: house.view(house.repository(index), None) for index in upstreams.indexes}
+
+
+def _ahead(house: House, repository: Repository) -> LookAhead | None:
+    indexes = house.settings.index
+    most = min((index.look_ahead for index in indexes), default=0)
+    if not most:
+        return None
+    return LookAhead(
+        repository,
+        house.upstreams.metadata,
+        house.upstreams.machines,
+        expect=house.upstreams.expect,
         clock=time.monotonic,
+        most=most,
+        depth=min(index.look_ahead_depth for index in indexes),
+        fresh=min(index.fresh for index in indexes),
     )
-    times = Times(
-        fresh=index.fresh, absent=index.absent, soft=index.soft_deadline, hard=index.hard_deadline, retry=RETRY
-    )
-    remembered = RememberedPages(
-        mirrors, pages, times=times, memory=settings.cache.memory // 2, now=time.time, clock=time.monotonic
-    )
-    stack.push_async_callback(remembered.close)
-    folder = settings.storage.cache / "names"
-    root = RootList(mirrors, folder, fresh=index.root_fresh, patience=index.hard_deadline, now=time.time)
-    stack.push_async_callback(root.close)
-    return Upstream(mirrors, remembered, root)
 
 
-def _web(settings: Settings, repository: Repository, policy: Policy, incoming: Path, stack: AsyncExitStack) -> App:
+def _web(house: House, stack: AsyncExitStack) -> App:
+    settings, store = house.settings, house.store
     peers = Peers(settings.server.trusted_proxies)
     users = Htpasswd(settings.htpasswd, remember=settings.auth.remember)
     stack.callback(users.close)
@@ -205,21 +205,34 @@ def _web(settings: Settings, repository: Repository, policy: Policy, incoming: P
         read=settings.auth.read,
         clear_http=settings.auth.clear_http,
     )
-    fields = Fields(private=settings.auth.read == "users")
+    view, alone = _views(house, stack)
     return App(
-        repository=repository,
+        view=view,
+        alone=alone,
         auth=auth,
         peers=peers,
-        projects=ProjectPages(repository, fields, room=settings.cache.memory // 2),
-        root=RootPage(repository, fields, policy=policy),
-        files=Files(repository, fields, patience=max((index.hard_deadline for index in settings.index), default=10.0)),
         upload=Uploads(
-            sign_in=auth.user_for_upload, incoming=incoming, limits=_upload_limits(settings), upload=repository.upload
+            sign_in=auth.user_for_upload,
+            incoming=store.incoming,
+            limits=_upload_limits(settings),
+            upload=view.repository.upload,
         ),
-        indexes=frozenset(index.name for index in settings.index),
+        status=_status(house.upstreams),
         public_url=settings.server.public_url,
         reading_needs_user=settings.auth.read == "users",
         anyone_may_upload=settings.auth.upload == "anyone",
+    )
+
+
+def _status(upstreams: Upstreams) -> Callable[[], bytes]:
+    began = time.monotonic()
+    return lambda: write_status(
+        Status(
+            version=__version__,
+            up=time.monotonic() - began,
+            downloads=upstreams.downloads.under_way,
+            indexes=upstreams.states(),
+        )
     )
 
 

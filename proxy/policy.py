@@ -14,10 +14,13 @@ from packaging.utils import NormalizedName, canonicalize_version
 
 from .errors import BadUpload
 from .simple.model import File
-from .simple.names import SDISTS, versions_of
+from .simple.names import SDISTS, NamePattern, versions_of
 
 PublicName = NewType("PublicName", NormalizedName)
 """A name the upstream may be asked about.  Only Policy.route makes one."""
+
+EVERY = PublicName(NormalizedName("all projects"))
+"""In place of a name, where an index has one page for all; no project can be called so."""
 
 Claims = AbstractSet[NormalizedName]
 """Every name that was ever uploaded here: a claim outlives its files."""
@@ -35,8 +38,7 @@ class Route:
 class Policy:
     """The operator's rules, as read from `[private]`."""
 
-    reserved: tuple[str, ...] = ()
-    """Normalised names, or prefixes that end in `-*`."""
+    reserved: tuple[NamePattern, ...] = ()
     overlay: frozenset[NormalizedName] = frozenset()
     claim: Literal["explicit", "allow"] = "explicit"
 
@@ -50,10 +52,7 @@ class Policy:
 
     def is_reserved(self, name: NormalizedName) -> bool:
         """Whether a pattern covers *name*: `acme-*` covers acme and acme-sdk, not acmex (PEP 752)."""
-        return any(
-            name == pattern.removesuffix("-*") or (pattern.endswith("-*") and name.startswith(pattern[:-1]))
-            for pattern in self.reserved
-        )
+        return any(pattern.covers(name) for pattern in self.reserved)
 
     def admits(self, file: File, claims: Claims) -> bool:
         """Whether an upstream's *file* may be seen: not where its name could be a private project's too."""

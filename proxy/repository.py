@@ -6,8 +6,8 @@ file.  All routes go through here, so that precedence cannot hold for one and be
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -16,14 +16,14 @@ from packaging.utils import NormalizedName
 
 from .download import Download, Downloads
 from .errors import Forbidden, NotFound, Unavailable, UpstreamDown
+from .merged import MergedPages
 from .policy import Claims, Policy, PublicName, Route
-from .simple.model import METADATA, File, Project, merge
-from .simple.names import projects_of, versions_of
-from .sources import Listing, Upstream
+from .simple.model import METADATA, File, Project
+from .simple.names import projects_of
+from .sources import Listing, Seen, Upstream
 from .storage import Blob, Cache, Names, Pins, PrivateFiles
 
 RECHECK = 10.0  # seconds: a page that lacks a file somebody asks for is fetched again, but no more often than this
-MERGED = 200  # pages made of more than one source that are kept in memory
 
 
 class Repository:
@@ -49,18 +49,28 @@ class Repository:
         self._upstream = upstream
         self._root = root
         self._policy = policy
-        self._merged: OrderedDict[NormalizedName, tuple[object, Project]] = OrderedDict()
+        self._merged = MergedPages(policy)
+        self._adding = asyncio.Lock()
 
     async def project(self, name: NormalizedName, *, max_age: float | None = None) -> Project:
         """The page of *name*, from whoever the policy lets answer for it; the same object while nothing changed."""
         while True:
             claims = await self._names.claimed()
             route = self._policy.route(name, claims)
-            page = await self._page(name, route, claims, max_age)
+            try:
+                page = await self._page(name, route, claims, max_age)
+            except (NotFound, UpstreamDown):
+                if self._policy.route(name, await self._names.claimed()) == route:
+                    raise
+                continue  # a question that was withdrawn, as the answer is ours to give now
             # A name that became private while the index was asked: what came from there must not be seen.
             now = await self._names.claimed()
             if now == claims or (self._policy.route(name, now) == route and not page.rivals):
                 return page
+
+    def seen(self, name: NormalizedName) -> Seen | None:
+        """Where the index's part of the page of *name* came from; None where all of it is ours."""
+        return self._upstream.seen(name) if self._upstream is not None else None
 
     async def listing(self) -> Listing:
         """The names for the root page; those of the index that are private here are for the writer to leave out."""
@@ -114,6 +124,10 @@ class Repository:
                 return ours
         raise NotFound(f"{filename} is not a private file here.")
 
+    async def uploaded(self, name: NormalizedName) -> tuple[File, ...]:
+        """The private files of *name*: none where there are none here, as no index is asked."""
+        return await self._store.files(name)
+
     async def open(self, file: File) -> Blob | None:
         """The bytes of *file*, which `find` gave, where we hold them."""
         if file.private:
@@ -127,6 +141,10 @@ class Repository:
             return await self._store.open(file)
         return await self._downloads.obtain(file, await self.sha256(file))
 
+    async def glimpse(self, file: File, begin: int, end: int) -> bytes:
+        """Bytes of an upstream *file* that nobody holds, unverified; begins no download (decision 11)."""
+        return await self._downloads.glimpse(file, begin, end, sha256=await self.sha256(file))
+
     async def size(self, file: File) -> int | None:
         """Bytes of *file*, as listed or asked for; for a HEAD, which never starts a download (decision 16)."""
         return file.size if file.size is not None else await self._downloads.measure(file)
@@ -137,8 +155,11 @@ class Repository:
         public = self._policy.route(name, claims).public
         if self._upstream is not None and public is not None and self._policy.must_ask(name, claims):
             await self._refuse_if_public(self._upstream, public)
-        self._policy.check_release(name, file, await self._store.files(name))
-        await self._store.add(name, file, body, metadata)
+        async with self._adding:  # two sdists of one release, at the same moment, would each find themselves the first
+            self._policy.check_release(name, file, await self._store.files(name))
+            await self._store.add(name, file, body, metadata)
+        if self._upstream is not None and public != self._policy.route(name, claims | {name}).public:
+            self._upstream.withdraw(name)
 
     async def _refuse_if_public(self, upstream: Upstream, name: PublicName) -> None:
         """The one question that leaves the house about a name that may become private (decisions 3 and 4)."""
@@ -146,7 +167,9 @@ class Repository:
         try:
             await upstream.project(name, max_age=RECHECK)
         except NotFound:
-            return
+            # One look is not believed that all of a project is gone (decision 8): what still lists it counts.
+            if upstream.seen(name) is None:
+                return
         except UpstreamDown:
             raise Forbidden(f"Whether {name} exists at the index could not be asked now. {allow}") from None
         raise Forbidden(f"{name} exists at the index: an upload would hide it from everybody here. {allow}")
@@ -154,19 +177,7 @@ class Repository:
     async def _page(self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None) -> Project:
         local = await self._store.files(name) if route.local else ()
         theirs = await self._theirs(name, route, claims, max_age, alone=not local)
-        shared = theirs is None or all(self._policy.route(rival, claims).public for rival in theirs.rivals)
-        if theirs is not None and shared and not local:
-            return theirs
-        inputs = (local, theirs, claims)
-        known = self._merged.pop(name, None)
-        if known is None or known[0] != inputs:
-            page = self._merge(name, local, theirs, claims)
-            # An equal page stays the same object: nothing is written or compressed again.
-            known = inputs, known[1] if known is not None and known[1] == page else page
-        self._merged[name] = known
-        while len(self._merged) > MERGED:
-            self._merged.popitem(last=False)
-        return known[1]
+        return self._merged.page(name, local, theirs, claims)
 
     async def _theirs(
         self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None, *, alone: bool
@@ -178,14 +189,6 @@ class Repository:
         with suppress(NotFound) if not alone or name in claims else nullcontext():
             return await self._upstream.project(route.public, max_age=max_age)
         return None
-
-    def _merge(self, name: NormalizedName, local: tuple[File, ...], theirs: Project | None, claims: Claims) -> Project:
-        files = {file.filename: file for file in sorted(local, key=lambda file: file.filename)}
-        ours = Project(name=name, files=files, versions=versions_of(name, files))
-        if theirs is None:
-            return ours
-        hidden = [file.filename for file in theirs.files.values() if not self._policy.admits(file, claims)]
-        return merge(ours, theirs.without(hidden)) if local else theirs.without(hidden)
 
     async def _ours(self, name: NormalizedName, filename: str) -> File | None:
         """The private file *filename* of *name*, or the `.metadata` beside one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from packaging.utils import NormalizedName
@@ -9,6 +10,17 @@ from packaging.utils import NormalizedName
 from .policy import PublicName
 from .simple.model import Project
 from .storage import Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Where a page that is remembered came from.  Times in seconds since the epoch."""
+
+    mirror: str
+    fetched: float
+    """When its bytes came."""
+    checked: float
+    """When a mirror last said that they still hold."""
 
 
 class Upstream(Protocol):
@@ -19,6 +31,14 @@ class Upstream(Protocol):
 
         With *max_age* (seconds) any page that young will do, however stale, and an older one will not.
         """
+        ...
+
+    def seen(self, name: NormalizedName) -> Seen | None:
+        """Where the page of *name* in memory came from; asks nobody."""
+        ...
+
+    def withdraw(self, name: NormalizedName) -> None:
+        """*name* is private from now on: stop every question about it, and forget its page."""
         ...
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.utils import NormalizedName, canonicalize_name
 
-from proxy.download import Transfer
 from proxy.errors import MirrorFailed, NotFound, UpstreamDown
 from proxy.policy import PublicName
 from proxy.simple.model import File, Project
 from proxy.simple.names import projects_of, versions_of
+from proxy.sources import Seen
+from proxy.transfers import Transfer
 
 from .make import file
 
@@ -25,7 +26,12 @@ class FakeUpstream:
     def __init__(self) -> None:
         self.pages: dict[NormalizedName, Project] = {}
         self.asked: list[str] = []
+        self.withdrawn: list[str] = []
+        self.denied: set[str] = set()
+        """What was asked for last and not there."""
         self.down = False
+        self.vanished = False
+        """Every mirror says 404, and what is remembered still stands."""
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -46,9 +52,21 @@ class FakeUpstream:
         await self.gate.wait()
         if self.down:
             raise UpstreamDown("The index is down.")
-        if name not in self.pages:
+        if name not in self.pages or self.vanished:
+            self.denied.add(name)
             raise NotFound(f"No mirror knows {name}.")
+        self.denied.discard(name)
         return self.pages[name]
+
+    def denies(self, name: NormalizedName) -> bool:
+        return name in self.denied
+
+    def seen(self, name: NormalizedName) -> Seen | None:
+        return Seen(mirror="one", fetched=1_700_000_000.0, checked=1_700_000_090.0) if name in self.pages else None
+
+    def withdraw(self, name: NormalizedName) -> None:
+        self.withdrawn.append(name)
+        self.denied.discard(name)
 
 
 @dataclass
@@ -57,42 +75,65 @@ class Line:
 
     body: bytes
     mirror: str = "one"
-    ends: str = "well"  # "well", "breaks" or "opens not"
+    ends: str = "well"  # "well", "breaks", "stalls", "opens not" or "has it not"
     total: int | None = None
     ignores_range: bool = False
 
 
 @dataclass
+class FakePlace:
+    """A mirror of FakeSources: gives one of its Lines after the other, and the last one again and again."""
+
+    name: str
+    sources: FakeSources
+    lines: list[Line]
+    busy: bool = False
+
+    @asynccontextmanager
+    async def transfer(self, *, begin: int, end: int | None) -> AsyncIterator[Transfer]:
+        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        self.sources.opened.append((self.name, begin, self.sources.avoided))
+        self.sources.asked.append((self.name, begin, end))
+        if line.ends == "opens not":
+            raise MirrorFailed(f"{self.name} does not give it.")
+        if line.ends == "has it not":
+            raise NotFound(f"{self.name} has it not.")
+        if line.ignores_range:
+            begin, end = 0, None
+        yield Transfer(mirror=self.name, begin=begin, total=line.total, chunks=self.sources.chunks_of(line, begin, end))
+
+
+@dataclass
 class FakeSources:
-    """Gives one Line after the other, whatever is asked for."""
+    """The mirrors that *lines* name, in the order in which they are named first."""
 
     lines: list[Line]
     chunk: int = 64 * 1024
     opened: list[tuple[str, int, frozenset[str]]] = field(default_factory=list)
-    before_chunk: Callable[[], object] | None = None
+    """Each question: to whom, from which byte on, and who was to be avoided."""
+    asked: list[tuple[str, int, int | None]] = field(default_factory=list)
+    """Each question: to whom, from which byte on, and before which."""
+    avoided: frozenset[str] = frozenset()
     gate: asyncio.Event | None = None
 
-    @asynccontextmanager
-    async def transfer(self, file: File, *, offset: int, avoid: frozenset[str]) -> AsyncIterator[Transfer]:
-        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
-        self.opened.append((line.mirror, offset, avoid))
-        if line.ends == "opens not":
-            raise UpstreamDown("No mirror gives it.")
-        begin = 0 if line.ignores_range else offset
-        yield Transfer(
-            mirror=line.mirror,
-            offset=begin,
-            total=line.total,
-            etag=None,
-            chunks=self._chunks(line, begin),
-        )
+    def __post_init__(self) -> None:
+        self.by_name: dict[str, FakePlace] = {}
+        for line in self.lines:
+            self.by_name.setdefault(line.mirror, FakePlace(line.mirror, self, [])).lines.append(line)
 
-    async def _chunks(self, line: Line, begin: int) -> AsyncIterator[bytes]:
-        for start in range(begin, len(line.body), self.chunk):
+    def places(self, file: File, *, avoid: frozenset[str]) -> Sequence[FakePlace]:
+        self.avoided = avoid
+        return sorted(self.by_name.values(), key=lambda place: place.name in avoid)
+
+    async def chunks_of(self, line: Line, begin: int, end: int | None) -> AsyncIterator[bytes]:
+        body = line.body[:end]
+        for start in range(begin, len(body), self.chunk):
             if self.gate is not None:
                 await self.gate.wait()
-            yield line.body[start : start + self.chunk]
-        if line.ends == "breaks":
+            yield body[start : start + self.chunk]
+        if line.ends == "stalls":
+            await asyncio.Event().wait()
+        if line.ends == "breaks" and len(body) == len(line.body):
             raise MirrorFailed(f"{line.mirror} broke off.")
 
     async def measure(self, file: File) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName
 from proxy.errors import FileExists, NotFound
 from proxy.policy import PublicName
 from proxy.simple.model import METADATA, File
-from proxy.storage import Blob, Snapshot
+from proxy.storage import Blob, Fact, Snapshot
 
 
 class MemoryCache:
@@ -45,8 +45,8 @@ class MemoryPages:
     """Pages that forget with the process."""
 
     def __init__(self) -> None:
-        self.snapshots: dict[tuple[str, PublicName], Snapshot] = {}
-        self.bodies: dict[tuple[str, PublicName], bytes] = {}
+        self.snapshots: dict[tuple[str, NormalizedName], Snapshot] = {}
+        self.bodies: dict[tuple[str, NormalizedName], bytes] = {}
 
     async def load(self, origin: str, name: PublicName) -> tuple[Snapshot, bytes] | None:
         key = origin, name
@@ -58,6 +58,23 @@ class MemoryPages:
         self.snapshots[origin, name] = snapshot
         if body is not None:
             self.bodies[origin, name] = body
+
+    async def forget(self, origin: str, name: NormalizedName) -> None:
+        for kept in (self.snapshots, self.bodies):
+            kept.pop((origin, name), None)
+
+
+class MemoryFacts:
+    """Facts that forget with the process."""
+
+    def __init__(self) -> None:
+        self.facts: dict[tuple[str, PublicName], Mapping[str, Fact]] = {}
+
+    async def load(self, origin: str, name: PublicName) -> Mapping[str, Fact]:
+        return self.facts.get((origin, name), {})
+
+    async def save(self, origin: str, name: PublicName, facts: Mapping[str, Fact]) -> None:
+        self.facts[origin, name] = facts
 
 
 class MemoryStore:

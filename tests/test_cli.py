@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -16,22 +16,25 @@ from click.testing import CliRunner, Result
 
 from proxy import __version__
 from proxy.cli import yizhan
-from proxy.config import Seconds, Settings, load
+from proxy.config import Login, Seconds, Settings, load
 from proxy.errors import StoreDown
 from proxy.ops.banner import banner, machine_address
 from proxy.ops.first_user import make_first_user
 
 
 class Server(ModuleType):
-    """Stands in for proxy.build: notes the settings, says a word, and fails where told to."""
+    """Stands in for proxy.build: notes what it is given, says a word, and fails where told to."""
 
     def __init__(self) -> None:
         super().__init__("proxy.build")
         self.settings: Settings | None = None
+        self.logins: Mapping[str, Mapping[str, Login]] = {}
         self.failure: BaseException | None = None
 
-    async def serve(self, settings: Settings, *, say: Callable[[str], None]) -> None:
-        self.settings = settings
+    async def serve(
+        self, settings: Settings, *, logins: Mapping[str, Mapping[str, Login]], say: Callable[[str], None]
+    ) -> None:
+        self.settings, self.logins = settings, logins
         say("ready")
         if self.failure is not None:
             raise self.failure

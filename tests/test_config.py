@@ -13,16 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from packaging.utils import NormalizedName
 from pydantic import ValidationError
 
-from proxy.config import ConfigError, Configuration, Flags, Listen, MirrorURL, Seconds, Size, load
+from proxy.config import ConfigError, Configuration, Flags, Listen, Login, MirrorURL, Seconds, Size, load
 from proxy.config.lines import key_lines
 from proxy.config.show import show
 from proxy.config.sources import Place
-from proxy.config.values import covers, read_pattern
-from proxy.policy import Policy
-from proxy.upstream.presets import DEFAULT, PRESETS
+from proxy.config.values import read_host, read_index_pattern, read_pattern
+from proxy.upstream.presets import DEFAULT, GONE, PRESETS, UNKNOWN, unknown_at
 
 HOME = {"HOME": "/home/wang"}
 
@@ -131,6 +129,229 @@ def test_private_projects_alone_need_an_empty_index_and_nothing_undoes_it_by_acc
     ]
 
 
+# Several indexes
+
+TWO = """[[index]]
+name = "cu128"
+mirrors = ["https://download.pytorch.org/whl/cu128/"]
+names = ["torch", "triton*"]
+[[index]]
+mirrors = ["tuna"]
+"""
+
+
+def test_indexes_are_read_in_their_order(tmp_path: Path) -> None:
+    cuda, general = read(tmp_path, TWO).settings.index
+    assert (cuda.name, cuda.names, general.name, general.names) == ("cu128", ("torch", "triton*"), "pypi", ())
+
+
+def test_the_environment_reaches_every_index_by_its_number_and_the_first_without(tmp_path: Path) -> None:
+    environment = {
+        "YIZHAN_INDEX__FRESH": "1 s",
+        "YIZHAN_INDEX__0__ABSENT": "2 s",
+        "YIZHAN_INDEX__1__FRESH": "3 s",
+        "YIZHAN_INDEX__2__MIRRORS": '["http://10.0.0.7/"]',
+        "YIZHAN_INDEX__2__NAME": "third",
+    }
+    configuration = read(tmp_path, TWO, environment, upstream=("nju",), allow_network=("10.0.0.0/8",))
+    cuda, general, third = configuration.settings.index
+    assert [float(seconds) for seconds in (cuda.fresh, cuda.absent, general.fresh)] == [1, 2, 3]
+    assert [mirror.name for index in (cuda, general, third) for mirror in index.mirrors] == ["nju", "tuna", "10.0.0.7"]
+    assert [len(index.networks) for index in (cuda, general, third)] == [1, 0, 0]
+    assert str(configuration.places["index", 1, "fresh"]) == "environment: YIZHAN_INDEX__1__FRESH"
+
+
+def test_the_environment_alone_can_make_indexes() -> None:
+    environment = {f"YIZHAN_INDEX__{number}__NAME": f"i{number}" for number in range(12)}
+    settings = load(None, environment=HOME | environment).settings
+    assert [index.name for index in settings.index] == [f"i{number}" for number in range(12)]
+
+
+def test_numbers_of_indexes_that_cannot_be_are_told(tmp_path: Path) -> None:
+    environment = {
+        "YIZHAN_INDEX__3__NAME": "x",
+        "YIZHAN_INDEX__01__NAME": "x",
+        "YIZHAN_INDEX__1__NAMF": "x",
+        "YIZHAN_INDEX__0__NAME": "one",
+        "YIZHAN_INDEX__NAME": "other",
+    }
+    assert problems(tmp_path, TWO, environment) == [
+        "environment: YIZHAN_INDEX__01__NAME: there is no such setting; did you mean 'YIZHAN_INDEX__NAME'?",
+        "environment: YIZHAN_INDEX__NAME: is the same setting as YIZHAN_INDEX__0__NAME; unset one of them",
+        "environment: YIZHAN_INDEX__1__NAMF: there is no such setting; did you mean 'YIZHAN_INDEX__1__NAME'?",
+        "environment: YIZHAN_INDEX__3__NAME: there is no index 3; the next one would be 2",
+    ]
+    assert problems(tmp_path, "index = []", {"YIZHAN_INDEX__1__NAME": "x"}) == [
+        "environment: YIZHAN_INDEX__1__NAME: there is no index to set this for: index = [] (yizhan.toml:1)"
+    ]
+
+
+def test_two_indexes_of_one_name_are_told_with_both_places(tmp_path: Path) -> None:
+    says = "is the name of another index, at {}; give each a name of its own"
+    assert problems(tmp_path, '[[index]]\nname = "a"\n[[index]]\nname = "a"\nheal = 1\n') == [
+        "yizhan.toml:4: index.name: 'a' " + says.format("yizhan.toml:2"),
+        "yizhan.toml:5: index.heal: should be true or false",
+    ]
+    assert said(tmp_path, "[[index]]\n\n[[index]]") == "yizhan.toml:3: index.name: 'pypi' " + says.format(
+        "yizhan.toml:1"
+    )
+    assert problems(tmp_path, "", {"YIZHAN_INDEX__1__FRESH": "1 s"}) == [
+        "environment: YIZHAN_INDEX__1__FRESH: 'pypi' " + says.format("the first index")
+    ]
+
+
+def test_a_problem_of_a_later_index_has_its_own_line(tmp_path: Path) -> None:
+    assert problems(tmp_path, f'{TWO}names = ["a b"]\n[[index]]\nname = "x"\nfresh = 1\n') == [
+        "yizhan.toml:7: index.names: 'a b' is not the name of a project",
+        "yizhan.toml:10: index.fresh: should be a number and ms, s, min, h or d in quotes, as in '5 min'",
+    ]
+
+
+# Passwords
+
+NETRC = """# ours
+machine nexus.acme.cn login wang password hunter2
+machine pypi.tuna.tsinghua.edu.cn login wang password hunter3
+default login wang password hunter4
+"""
+LINES = "write lines such as: machine HOST login USER password PASSWORD"
+NO_ENTRY = "netrc has no entry for nexus.acme.cn or x.cn; add: machine nexus.acme.cn login USER password PASSWORD"
+NEXUS = '[[index]]\nname = "acme-main"\nmirrors = ["http://Nexus.acme.cn:8081/simple/", "tuna", "https://x.cn/"]\n'
+
+
+def logins(folder: Path, text: str, environment: dict[str, str] | None = None) -> dict[str, dict[str, tuple[str, str]]]:
+    found = read(folder, text, environment).credentials(environment or {})
+    return {index: dict(logins) for index, logins in found.items()}
+
+
+def wrong_logins(folder: Path, text: str, environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        logins(folder, text, environment)
+    (problem,) = caught.value.problems
+    return problem.replace(f"{folder}/", "")
+
+
+def netrc(folder: Path, text: str = NETRC, mode: int = 0o600) -> str:
+    """The line of a configuration that names a file of *text*."""
+    (folder / "netrc").write_text(text, encoding="utf-8")
+    (folder / "netrc").chmod(mode)
+    return f'credentials = "{folder}/netrc"\n'
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
+def test_a_netrc_file_is_for_the_operators_own_mirrors_by_host(tmp_path: Path, mode: int) -> None:
+    assert logins(tmp_path, NEXUS + netrc(tmp_path, mode=mode)) == {
+        "acme-main": {"http://nexus.acme.cn:8081": ("wang", "hunter2")}
+    }
+
+
+def test_a_login_of_the_environment_is_for_the_index_that_asks_for_it(tmp_path: Path) -> None:
+    text = """[[index]]
+name = "acme-main"
+mirrors = ["https://[fd00::1]/simple/", "tuna", "http://[fd00::1]:8081/simple/"]
+credentials = "environment"
+[[index]]
+"""
+    assert logins(tmp_path, text, {"YIZHAN_CREDENTIALS_ACME_MAIN": "wang:hunter2:and:more"}) == {
+        "acme-main": dict.fromkeys(["https://[fd00::1]:443", "http://[fd00::1]:8081"], ("wang", "hunter2:and:more")),
+        "pypi": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "says"),
+    [
+        (NETRC, 0o644, "netrc is open to every user of this machine; chmod 600 netrc"),
+        (NETRC, 0o602, "netrc is open to every user of this machine; chmod 600 netrc"),
+        ("machine nexus.acme.cn\nlogin wang passwort hunter2", 0o600, f"netrc:2 is no netrc; {LINES}"),
+        ("hunter2", 0o600, f"netrc:1 is no netrc; {LINES}"),
+        ("machine other.cn login wang password hunter2", 0o600, NO_ENTRY),
+        ("default login wang password hunter2", 0o600, NO_ENTRY),
+        ("machine x.cn", 0o600, "the entry of x.cn in netrc holds neither user nor password"),
+        (
+            "machine x.cn login wa:ng password hunter2",
+            0o600,
+            "the entry of x.cn in netrc has a colon in the user's name, which no server could tell from the password's",
+        ),
+        (
+            'machine x.cn login wang password "hunter2\n"',
+            0o600,
+            "the entry of x.cn in netrc holds a line break or another control character",
+        ),
+    ],
+)
+def test_a_netrc_file_of_no_use_is_told_and_not_repeated(tmp_path: Path, text: str, mode: int, says: str) -> None:
+    problem = wrong_logins(tmp_path, NEXUS + netrc(tmp_path, text, mode))
+    assert problem == f"yizhan.toml:4: index.credentials: {says}"
+    assert "hunter2" not in problem
+
+
+def test_a_netrc_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "latin").write_bytes(b"machine caf\xe9.cn")
+    (tmp_path / "latin").chmod(0o600)
+    for name, says in (
+        ("none", "cannot be read: No such file or directory"),
+        ("folder", "cannot be read: Is a directory"),
+        ("latin", "has a byte that is not UTF-8; save the file as UTF-8"),
+    ):
+        problem = wrong_logins(tmp_path, f'{NEXUS}credentials = "{tmp_path}/{name}"')
+        assert problem == f"yizhan.toml:4: index.credentials: {name} {says}"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (None, "$YIZHAN_CREDENTIALS_PYPI is not set; it should hold user:password"),
+        ("hunter2", "$YIZHAN_CREDENTIALS_PYPI has no colon; it should hold user:password"),
+        (":", "$YIZHAN_CREDENTIALS_PYPI holds neither user nor password"),
+        ("wang:hunter2\n", "$YIZHAN_CREDENTIALS_PYPI holds a line break or another control character"),
+    ],
+)
+def test_a_login_of_the_environment_that_is_wrong_is_told_and_not_repeated(
+    tmp_path: Path, value: str | None, says: str
+) -> None:
+    text = '[[index]]\nmirrors = ["https://x.cn/"]\ncredentials = "environment"\n'
+    environment = {} if value is None else {"YIZHAN_CREDENTIALS_PYPI": value}
+    assert wrong_logins(tmp_path, text, environment) == f"yizhan.toml:3: index.credentials: {says}"
+
+
+def test_one_login_is_not_told_to_several_hosts(tmp_path: Path) -> None:
+    problem = wrong_logins(tmp_path, f'{NEXUS}credentials = "environment"', {"YIZHAN_CREDENTIALS_ACME_MAIN": "wang:x"})
+    assert problem.endswith(
+        "'environment' is one password for one host, and the mirrors are nexus.acme.cn, x.cn; write a netrc file"
+    )
+
+
+def test_every_index_without_its_password_is_told_at_once(tmp_path: Path) -> None:
+    text = NEXUS + netrc(tmp_path, mode=0o666)
+    configuration = read(
+        tmp_path, text, {"YIZHAN_INDEX__1__MIRRORS": '["http://y.cn/"]', "YIZHAN_INDEX__1__CREDENTIALS": "environment"}
+    )
+    with pytest.raises(ConfigError) as caught:
+        configuration.credentials({})
+    assert [problem.replace(f"{tmp_path}/", "").partition(";")[0] for problem in caught.value.problems] == [
+        "yizhan.toml:4: index.credentials: netrc is open to every user of this machine",
+        "environment: YIZHAN_INDEX__1__CREDENTIALS: $YIZHAN_CREDENTIALS_PYPI is not set",
+    ]
+
+
+def test_a_password_that_no_index_asks_for_is_a_mistake_and_not_repeated(tmp_path: Path) -> None:
+    says = "no index of that name has credentials = 'environment'"
+    environment = {"YIZHAN_CREDENTIALS_PIPY": "wang:hunter2"}
+    assert problems(tmp_path, "", environment) == [f"environment: YIZHAN_CREDENTIALS_PIPY: {says}"]
+    text = '[[index]]\nmirrors = ["https://x.cn/"]\ncredentials = "environment"\n'
+    assert problems(tmp_path, text, environment) == [
+        f"environment: YIZHAN_CREDENTIALS_PIPY: {says}; did you mean 'YIZHAN_CREDENTIALS_PYPI'?"
+    ]
+
+
+def test_a_login_shows_itself_to_nobody() -> None:
+    login = Login("token", "hunter2")
+    assert {str(login), repr(login), f"{login}", f"{[login]}"} == {"Login(...)", "[Login(...)]"}
+    assert (login.user, login.password) == login == ("token", "hunter2")
+
+
 # What is wrong, and where
 
 
@@ -151,7 +372,7 @@ connections = true
 [private]
 reserved = ["acme_*"]
 """
-    known = "tuna, aliyun, ustc, bfsu, tencent, huawei, nju"
+    known = ", ".join(preset.name for preset in PRESETS)
     pattern = "'acme_*' should be a project's name, or a name followed by -* and nothing else"
     environment = {"YIZHAN_SERVER__LISTN": ":1", "YIZHAN_UPLOAD__MAX_MEMBERS": "many"}
     assert problems(tmp_path, file, environment, listen="nowhere") == [
@@ -204,7 +425,6 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
     ("text", "says"),
     [
         ("[index]\nname = 'x'", "1: index: should stand under [[index]], with two brackets"),
-        ("[[index]]\n[[index]]\n", "2: index: this version stands before one index; take this one out"),
         ("server = 1", "1: server: should be a table"),
         ("[server]\nlog_format = 1", "2: server.log_format: should be 'text' or 'json'"),
         ("[private]\nreserved = 'acme'", '2: private.reserved: should be a list, as in ["one", "two"]'),
@@ -223,6 +443,40 @@ def test_wrong_values_are_told_plainly(tmp_path: Path, text: str, says: str) -> 
     assert said(tmp_path, text) == f"yizhan.toml:{says}"
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("kind = 'findlinks'", "should be 'simple' or 'find-links'; did you mean 'find-links'?"),
+        ("look_ahead = -1", "should be 0 or more"),
+        ("segments = 0", "should be more than 0"),
+        ("low_speed = 4096", "should be a number and B, KB, MB, GB, TB, KiB, MiB, GiB or TiB in quotes, as in '50 GB'"),
+        ("heal = 'yes'", "should be true or false"),
+        ("removed = 'drop'", "should be 'withhold' or 'keep'"),
+        ("unknown = 403", 'should be a list, as in ["one", "two"]'),
+        ("longest_pause = '1 s'", "should be no shorter than pause, which is '5 s'"),
+        ("names = ['*']", "'*' is every name; for that write names = []"),
+        (
+            "mirrors = ['http://x.cn', 'https://x.cn/simple']",
+            "'http://x.cn/' and 'https://x.cn/simple/' go by one name, 'x.cn'; take one out",
+        ),
+        ("ca = '/nowhere.pem'", "/nowhere.pem cannot be read: No such file or directory"),
+        ("ca = '/dev/null'", "/dev/null holds no certificate in PEM format"),
+        ("credentials = 'hunter2'", "should be the absolute path of a netrc file, or 'environment'"),
+        (
+            "credentials = '/etc/netrc'",
+            "is for mirrors given by their URL; those known by name want no password, and get none",
+        ),
+    ],
+)
+def test_wrong_values_of_an_index_are_told_plainly(tmp_path: Path, line: str, says: str) -> None:
+    assert said(tmp_path, f"[[index]]\n{line}") == f"yizhan.toml:2: index.{line.partition(' ')[0]}: {says}"
+
+
+def test_the_longest_pause_is_no_shorter_than_the_first(tmp_path: Path) -> None:
+    says = "should be no shorter than pause, which is '1 h'"
+    assert said(tmp_path, "[[index]]\npause = '1 h'") == f"yizhan.toml:1: index.longest_pause: {says}"
+
+
 def test_an_index_without_mirrors_is_told_how_to_have_none(tmp_path: Path) -> None:
     assert said(tmp_path, "[[index]]\nmirrors = []").endswith("for private projects alone write index = []")
 
@@ -230,6 +484,8 @@ def test_an_index_without_mirrors_is_told_how_to_have_none(tmp_path: Path) -> No
 def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
     for section, key, value in (
         ("[[index]]", "mirrors", '["https://wang:hunter2@mirror.example.cn/simple/"]'),
+        ("[[index]]", "mirrors", '["wang:hunter2@mirror.example.cn/simple/"]'),
+        ("[[index]]", 'kind = "find-links"\nmirrors', '["hunter2@mirror.example.cn/simple/"]'),
         ("[[index]]", "proxy", '"http://wang:hunter2@proxy.example.cn:3128"'),
         ("[server]", "public_url", '"https://wang:hunter2@pypi.example.cn/"'),
     ):
@@ -340,6 +596,59 @@ def test_other_urls_are_refused(text: str) -> None:
 def test_every_preset_is_a_url_that_a_configuration_could_hold() -> None:
     assert {preset.name for preset in PRESETS} >= set(DEFAULT)
     assert all(MirrorURL.read(preset.url).url == preset.url for preset in PRESETS)
+    assert all(MirrorURL.read(preset.files).url == preset.files for preset in PRESETS)
+    assert all(read_host(host) == host for preset in PRESETS for host in preset.redirects)
+    assert all(MirrorURL.read(preset.name).known is preset for preset in PRESETS)
+
+
+def test_a_mirror_that_is_no_more_is_refused_with_what_to_write_instead(tmp_path: Path) -> None:
+    for name, says in GONE.items():
+        (instead, *_) = re.findall("write '([a-z]+)'", says)
+        assert MirrorURL.read(instead).preset
+        assert said(tmp_path, f'[[index]]\nmirrors = ["{name}"]') == f"yizhan.toml:2: index.mirrors: {name!r} {says}"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "url"),
+    [
+        ("https://X.example.cn/All.html", "x.example.cn/All.html", "https://x.example.cn/All.html"),
+        ("https://x.example.cn/all.htm", "x.example.cn/all.htm", "https://x.example.cn/all.htm"),
+        ("https://x.example.cn/whl/cu128", "x.example.cn/whl/cu128", "https://x.example.cn/whl/cu128/"),
+        ("https://x.example.cn/all.html/", "x.example.cn/all.html", "https://x.example.cn/all.html/"),
+    ],
+)
+def test_a_page_of_links_keeps_its_own_url(tmp_path: Path, text: str, name: str, url: str) -> None:
+    (index,) = read(tmp_path, f'[[index]]\nkind = "find-links"\nmirrors = ["{text}"]').settings.index
+    assert index.mirrors == (MirrorURL(name, url),)
+    (index,) = read(tmp_path, f'[[index]]\nmirrors = ["{text}"]').settings.index
+    assert index.mirrors[0].url.endswith("/")
+
+
+def test_a_page_of_links_is_none_of_the_mirrors_known_by_name(tmp_path: Path) -> None:
+    for mirrors, begins in (('mirrors = ["tuna"]', "3: index.mirrors: 'tuna' is"), ("", "1: index.mirrors: holds")):
+        problem = said(tmp_path, f'[[index]]\nkind = "find-links"\n{mirrors}')
+        assert problem.startswith(f"yizhan.toml:{begins} no URL, and kind = 'find-links' wants that of the page itself")
+
+
+def test_403_means_unknown_at_pytorch_and_where_the_operator_says_so(tmp_path: Path) -> None:
+    text = '[[index]]\nmirrors = ["https://download.pytorch.org/whl/cu128/", "tuna"]\n'
+    (index,) = read(tmp_path, text).settings.index
+    assert [index.unknown_at(mirror) for mirror in index.mirrors] == [(403, 404, 410), (404, 410)]
+    assert unknown_at("https://pytorch.org.example.cn/simple/") == UNKNOWN
+    (index,) = read(tmp_path, f"{text}unknown = [404, 403]").settings.index
+    assert [index.unknown_at(mirror) for mirror in index.mirrors] == [(404, 403)] * 2
+
+
+@pytest.mark.parametrize("status", ["200", "302", "401", "429", "500", "503", "true", "404.0", "'404'"])
+def test_other_statuses_never_mean_unknown(tmp_path: Path, status: str) -> None:
+    assert "does not say that something is unknown" in said(tmp_path, f"[[index]]\nunknown = [404, {status}]")
+
+
+def test_a_user_agent_is_one_line_of_ascii(tmp_path: Path) -> None:
+    (index,) = read(tmp_path, '[[index]]\nuser_agent = "acme/1.0 (+ops@acme.example)"').settings.index
+    assert index.user_agent == "acme/1.0 (+ops@acme.example)"
+    for text in ("a\\r\\nX: y", "驿站/1", " a", "a" * 201):
+        assert "should be one line" in said(tmp_path, f'[[index]]\nuser_agent = "{text}"')
 
 
 @pytest.mark.parametrize(
@@ -357,15 +666,23 @@ def test_other_patterns_are_refused(text: str) -> None:
         read_pattern(text)
 
 
-_names = st.from_regex(r"[a-c]{1,2}(-[a-c]){0,2}", fullmatch=True).map(NormalizedName)
+@pytest.mark.parametrize(
+    ("text", "pattern"), [("Torch", "torch"), ("Torch-*", "torch-*"), ("Torch*", "torch*"), ("a_b-*", "a-b-*")]
+)
+def test_the_names_of_an_index_are_normalised(text: str, pattern: str) -> None:
+    assert read_index_pattern(text) == pattern
 
 
-@given(name=_names, stem=_names, prefix=st.booleans())
-def test_what_is_reserved_means_here_what_it_means_to_the_policy(
-    name: NormalizedName, stem: NormalizedName, prefix: bool
-) -> None:
-    pattern = read_pattern(f"{stem}-*" if prefix else stem)
-    assert covers(pattern, name) == Policy(reserved=(pattern,)).is_reserved(name)
+@pytest.mark.parametrize("text", ["*", "-*", "torch_*", "torch.*", "to*ch", "*-torch", "torch**", "torc?", "", "a b"])
+def test_other_names_for_an_index_are_refused_with_a_hint(text: str) -> None:
+    with pytest.raises(ValueError, match=r"project|every name") as caught:
+        read_index_pattern(text)
+    assert text != "torch_*" or "did you mean 'torch-*'" in str(caught.value)
+
+
+def test_a_name_may_be_private_and_an_indexs_too(tmp_path: Path) -> None:
+    text = '[[index]]\nnames = ["acme-*", "both"]\n[private]\nreserved = ["acme-*"]\noverlay = ["both"]\n'
+    assert read(tmp_path, text).settings.index[0].names == ("acme-*", "both")
 
 
 def test_a_name_cannot_be_reserved_and_overlaid(tmp_path: Path) -> None:
@@ -486,6 +803,29 @@ reserved = ["acme-*"]
     assert 'mirrors = ["nju"]  # --upstream' in lines
     assert 'grace = "20 s"  # default' in lines
     assert 'state = "/home/wang/.local/state/yizhan"  # $HOME' in lines
+
+
+def test_every_index_is_shown_and_no_password(tmp_path: Path) -> None:
+    environment = {"YIZHAN_CREDENTIALS_PYPI": "wang:hunter2", "YIZHAN_INDEX__1__CREDENTIALS": "environment"}
+    text = f"""{TWO.replace("tuna", "https://x.cn/")}
+[[index]]
+name = "pages"
+kind = "find-links"
+mirrors = ["https://x.cn/all.html"]
+unknown = [403]
+{netrc(tmp_path)}"""
+    configuration = read(tmp_path, text, environment)
+    lines = list(show(configuration))
+    (tmp_path / "again.toml").write_text("\n".join(lines), encoding="utf-8")
+    assert (
+        load(tmp_path / "again.toml", environment=HOME | {"YIZHAN_CREDENTIALS_PYPI": "x"}).settings
+        == configuration.settings
+    )
+    assert lines.count("[[index]]") == 3
+    assert f'names = ["torch", "triton*"]  # {tmp_path}/yizhan.toml:4' in lines
+    assert 'credentials = "environment"  # environment: YIZHAN_INDEX__1__CREDENTIALS' in lines
+    assert f'credentials = "{tmp_path}/netrc"  # {tmp_path}/yizhan.toml:13' in lines
+    assert "hunter" not in "\n".join(lines)
 
 
 def test_private_projects_alone_are_shown_as_such(tmp_path: Path) -> None:

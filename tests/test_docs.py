@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from packaging.utils import canonicalize_name
 
 from proxy.cli import yizhan
 from proxy.config import load
@@ -21,6 +22,8 @@ README = ROOT / "README.md"
 HOME = {"HOME": "/home/wang"}
 COMPUTED = {"storage.state", "storage.cache", "auth.htpasswd"}
 
+# A whole table as prose: each line behind a # and a space, as no setting is that is merely off.
+_TABLE = re.compile(r"^# \[\[index\]\]\n(?:# [a-z_]+ = .*\n)+", re.MULTILINE)
 _SETTING = re.compile(r"(?P<off>#?)(?P<key>[a-z_]+) = ")
 _HAN = re.compile("[\u4e00-\u9fff]")
 
@@ -75,6 +78,17 @@ def test_what_is_commented_out_is_accepted_once_it_is_not(tmp_path: Path) -> Non
     assert load(tmp_path / "all.toml", environment={}).settings.htpasswd == Path("/etc/yizhan/htpasswd")
 
 
+def test_the_further_indexes_of_the_example_are_accepted_above_the_general_one(tmp_path: Path) -> None:
+    text = _TABLE.sub(lambda table: table[0].replace("# ", ""), EXAMPLE.read_text(encoding="utf-8"))
+    (tmp_path / "several.toml").write_text(text, encoding="utf-8")
+    cuda, page, general = load(tmp_path / "several.toml", environment=HOME).settings.index
+    assert [cuda.unknown_at(mirror) for mirror in cuda.mirrors] == [(404, 410), (403, 404, 410)]
+    assert any(pattern.covers(canonicalize_name("pytorch-triton-rocm")) for pattern in cuda.names)
+    (mirror,) = page.mirrors
+    assert (page.kind, mirror.url) == ("find-links", "https://wheels.example.cn/all.html")
+    assert general == load(None, environment=HOME).settings.index[0]
+
+
 @pytest.mark.parametrize("name", [f"{section}.{key}" for section, key, _ in every_setting()])
 def test_every_setting_is_explained_in_english_and_chinese(name: str) -> None:
     comment = entries()[name].comment
@@ -93,7 +107,7 @@ def test_every_amount_names_its_unit(kind: str, unit: str) -> None:
 
 def test_the_example_names_every_preset() -> None:
     comment = "\n".join(entries()["index.mirrors"].comment)
-    assert ", ".join(preset.name for preset in PRESETS) in comment
+    assert ", ".join(preset.name for preset in PRESETS) in comment.replace("\n# ", " ")
 
 
 @pytest.mark.parametrize("words", commands_and_flags())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -210,6 +210,7 @@ def test_only_http_and_https_urls_with_a_host_are_links(link: str) -> None:
         "https://files.example:4_43/",
         "https://[v1.files]/",
         "https://[::1/",
+        "https://[]@",
         "https://[fe80::1%25lo]/",
         "https://[2402:f000:1:400::2%25lo]/",
         "https://files.example/" + "a" * 20_000,
@@ -267,13 +268,40 @@ def test_a_configured_mirror_may_be_named_by_its_address() -> None:
             guard.check(refused)
 
 
-@given(st.text(max_size=60) | st.from_regex(r"(https?|ftp):/{0,3}[a-z0-9@:\\\[\].%/#?-]{0,40}", fullmatch=True))
-def test_any_text_is_judged_or_refused_in_a_sentence(text: str) -> None:
-    guard = Guard()
-    with contextlib.suppress(MirrorFailed):
+LINKS = (
+    st.text(max_size=60)
+    | st.from_regex(r"(https?|ftp):/{0,3}[a-z0-9@:\\\[\].%/#?-]{0,40}", fullmatch=True)
+    | st.from_regex(r"https?://([a-z@:%.\\]{0,8})files\.example([a-z@:%.\\/#?0-9]{0,12})", fullmatch=True)
+)
+
+
+def judge(guard: Guard, text: str) -> str | None:
+    """The host of *text*, if *guard* lets it be followed: the same one to whoever else reads it."""
+    try:
         guard.check(text)
-        # Whoever else reads it reads the same.
-        assert URL(text, encoded=True).host == urlsplit(text).hostname == origin_of(text).host
+    except MirrorFailed:
+        return None
+    host = urlsplit(text).hostname
+    assert URL(text, encoded=True).host == host == origin_of(text).host
+    return host
+
+
+@given(LINKS)
+def test_any_text_is_judged_or_refused_in_a_sentence(text: str) -> None:
+    judge(Guard(), text)
+
+
+@given(LINKS)
+def test_whatever_passes_leads_to_a_listed_host(text: str) -> None:
+    assert judge(Guard(hosts=["files.example"]), text) in (None, "files.example")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=100_000, deadline=None)
+@given(LINKS)
+def test_of_a_hundred_thousand_links_none_passes_but_to_a_listed_host(text: str) -> None:
+    assert judge(Guard(hosts=["files.example"]), text) in (None, "files.example")
 
 
 # Real sockets
@@ -350,17 +378,23 @@ async def open_mirror(
     *,
     resolver: AbstractResolver | None = None,
     proxy: str | None = None,
+    credentials: Mapping[str, tuple[str, str]] | None = None,
 ) -> AsyncIterator[Mirror]:
     guard = guard or Guard(own=[origin_of(up.origin)])
     sessions = open_sessions(
-        guard=guard, user_agent="yizhan/test", connect=2, resolver=resolver, proxies=proxies_of(proxy)
+        guard=guard,
+        user_agent="yizhan/test",
+        connect=2,
+        resolver=resolver,
+        proxies=proxies_of(proxy),
+        credentials=credentials,
     )
     async with sessions as opened:
         yield Mirror(name="one", base=up.simple, sessions=opened, limits=Limits(connect=2, answer=2))
 
 
 async def fetch(mirror: Mirror, link: str) -> bytes:
-    async with mirror.transfer(link, offset=0, etag=None) as transfer:
+    async with mirror.transfer(link, begin=0, end=None) as transfer:
         return b"".join([chunk async for chunk in transfer.chunks])
 
 
@@ -436,6 +470,16 @@ async def test_of_a_name_s_addresses_only_the_public_ones_are_dialled() -> None:
         assert set(guard.dialled) == {"1.1.1.1"}
 
 
+async def test_a_name_of_fifty_dead_addresses_is_given_up_in_time() -> None:
+    many = [f"1.1.1.{number}" for number in range(50)]
+    async with UpstreamServer() as up:
+        guard = Watched(own=[origin_of(up.origin)])
+        async with open_mirror(up, guard, resolver=Names(many=[many])) as mirror, asyncio.timeout(10):
+            with pytest.raises(MirrorFailed, match=r"one, at many\.example, could not be reached"):
+                await fetch(mirror, "https://many.example/a.whl")
+        assert set(guard.dialled) == set(many)
+
+
 async def test_a_name_that_changes_its_mind_gains_nothing(victim: Victim) -> None:
     """Rebinding: what was looked up first is not what counts."""
     async with UpstreamServer() as up:
@@ -505,6 +549,17 @@ async def test_a_proxy_that_refuses_says_so() -> None:
         async with open_mirror(up, proxy=relay.origin) as mirror:
             with pytest.raises(MirrorFailed, match="the proxy could not be reached: Connection refused"):
                 await fetch(mirror, "http://nowhere.invalid/a.whl")
+
+
+async def test_a_mirror_s_password_is_not_for_the_proxy_in_between() -> None:
+    async with UpstreamServer() as up, UpstreamServer() as relay:
+        relay.fault("", status=407)
+        login = {"https://nowhere.invalid/simple/": ("user", "word")}
+        async with open_mirror(up, proxy=relay.origin, credentials=login) as mirror:
+            with pytest.raises(MirrorFailed, match="the proxy answered 407"):
+                await fetch(mirror, "https://nowhere.invalid/a.whl")
+        assert relay.log[0].method == "CONNECT"
+        assert not {"authorization", "proxy-authorization"} & set(relay.log[0].headers)
 
 
 async def test_a_proxy_of_another_kind_is_not_passed_over_in_silence() -> None:

@@ -19,8 +19,9 @@ from packaging.utils import NormalizedName, canonicalize_name
 from proxy.errors import NotFound
 from proxy.policy import Policy
 from proxy.simple.model import HTML, JSON, TEXT, File
+from proxy.simple.names import NamePattern
 from proxy.storage import Blob
-from proxy.web.app import App
+from proxy.web.app import App, View
 from proxy.web.auth import Auth
 from proxy.web.fields import Fields
 from proxy.web.files import Files
@@ -32,6 +33,7 @@ from .test_repository import House
 
 PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
 UV = f"{JSON}, {HTML};q=0.2, text/html;q=0.01"
+NOW = 1_700_000_100.0
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
@@ -77,15 +79,19 @@ def serve(house: House, htpasswd: Path, *, closed: bool = False) -> App:
     async def upload(request: Any) -> Any:
         raise AssertionError("not used here")
 
-    return App(
+    view = View(
         repository=repository,
-        auth=Auth(Htpasswd(htpasswd), peers, read="users" if closed else "anyone"),
-        peers=peers,
-        projects=ProjectPages(repository, fields, room=10**7),
+        projects=ProjectPages(repository, fields, room=10**7, now=lambda: NOW),
         root=RootPage(repository, fields, policy=house.policy),
         files=Files(repository, fields, patience=5.0),
+    )
+    return App(
+        view=view,
+        alone={"pypi": view},
+        auth=Auth(Htpasswd(htpasswd), peers, read="users" if closed else "anyone"),
+        peers=peers,
         upload=upload,
-        indexes=frozenset({"pypi"}),
+        status=lambda: b'{"indexes": []}',
         public_url="",
         reading_needs_user=closed,
         anyone_may_upload=False,
@@ -94,7 +100,7 @@ def serve(house: House, htpasswd: Path, *, closed: bool = False) -> App:
 
 @pytest.fixture
 async def client(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    house = House(tmp_path, Policy(claim="allow", reserved=("acme-*",)))
+    house = House(tmp_path, Policy(claim="allow", reserved=(NamePattern("acme-*"),)))
     house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl", b"bytes")
     app = serve(house, tmp_path / "htpasswd", closed=getattr(request, "param", False))
     async with RawTestServer(app) as server, aiohttp.ClientSession(auto_decompress=False) as session:
@@ -226,16 +232,16 @@ async def test_head_says_what_get_would(client: Client, accept: str) -> None:
 async def test_a_warm_request_writes_nothing(client: Client) -> None:
     for coding in ("gzip", "identity"):
         await client.ask("/simple/numpy/", Accept=JSON, Accept_Encoding=coding)
-    writes = client.app.projects.writes
+    writes = client.app.view.projects.writes
     for _ in range(10):
         await client.ask("/simple/numpy/", Accept=JSON, Accept_Encoding="gzip")
         await client.ask("/simple/numpy/", Accept=JSON)
-    assert client.app.projects.writes == writes == 2
+    assert client.app.view.projects.writes == writes == 2
 
 
 async def test_a_crowd_has_a_page_written_once(client: Client) -> None:
     await asyncio.gather(*(client.ask("/simple/numpy/", Accept=JSON) for _ in range(30)))
-    assert client.app.projects.writes == 1
+    assert client.app.view.projects.writes == 1
 
 
 async def test_an_upload_shows_at_once_in_every_representation(client: Client) -> None:
@@ -398,9 +404,42 @@ async def test_a_promised_metadata_file_that_no_mirror_gives_is_not_called_absen
     assert (await client.ask(f"/packages/{listed.path}/{listed.filename}")).status == 404
 
 
+async def test_a_page_says_which_mirror_it_came_from_and_how_old_it_is(client: Client) -> None:
+    fresh = await client.ask("/simple/numpy/")
+    assert fresh.headers["Yizhan-Source"] == '"one";age=10;fetched=100'
+    again = await client.ask("/simple/numpy/", If_None_Match=fresh.headers["ETag"])
+    assert (again.status, again.headers["Yizhan-Source"]) == (304, fresh.headers["Yizhan-Source"])
+    assert (await client.ask("/simple/acme-sdk/")).headers["Yizhan-Source"] == "private"
+
+
+async def test_an_index_alone_is_a_view_of_its_own(client: Client, tmp_path: Path) -> None:
+    other = House(tmp_path / "other", Policy(reserved=(NamePattern("acme-*"),)))
+    listed = other.upstream.publish("torch", "torch-1.0+cpu-py3-none-any.whl", b"cpu")
+    object.__setattr__(client.app, "alone", {"cpu": serve(other, tmp_path / "htpasswd").view})
+    assert b"torch-1.0" in (await client.ask("/cpu/simple/torch/")).body
+    assert (await client.ask("/simple/torch/")).status == 404
+    assert (await client.ask("/cpu/simple/numpy/")).status == 404
+    assert (await client.ask("/cpu/simple/acme-sdk/")).status == 200  # private there too
+    assert (await client.ask("/cpu/simple/Torch")).headers["Location"] == "torch/"
+    assert set(other.upstream.asked) == {"torch", "numpy"}
+    assert (await client.ask(f"/packages/{listed.path}/{listed.filename}")).status == 404  # not on a page of this view
+    assert (await client.ask(f"/cpu/packages/{listed.path}/{listed.filename}", method="HEAD")).status == 200
+
+
+@pytest.mark.parametrize("client", [False, True], indirect=True)
+async def test_the_status_is_for_whoever_may_read(client: Client) -> None:
+    answer = await client.ask("/-/status")
+    if client.app.reading_needs_user:
+        assert answer.status == 401
+    else:
+        assert (answer.status, answer.json) == (200, {"indexes": []})
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
 async def test_a_rule_that_hides_names_changes_the_tag_of_the_root_list(client: Client, tmp_path: Path) -> None:
     before = await client.ask("/simple/", Accept=JSON)
-    object.__setattr__(client.app, "root", RootPage(client.house.repository, Fields(private=False), policy=Policy()))
+    root = RootPage(client.house.repository, Fields(private=False), policy=Policy())
+    object.__setattr__(client.app.view, "root", root)
     assert (await client.ask("/simple/", Accept=JSON)).headers["ETag"] != before.headers["ETag"]
 
 

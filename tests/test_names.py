@@ -12,6 +12,7 @@ from proxy.simple.names import (
     EXTENSIONS,
     MAX_FILENAME,
     MAX_NAME,
+    NamePattern,
     belongs,
     is_distribution,
     parse_name,
@@ -63,6 +64,20 @@ def test_a_name_in_any_spelling_is_one_name(written: str, name: str) -> None:
 def test_what_no_project_can_be_called_is_not_found(text: str) -> None:
     with pytest.raises(NotFound, match="not the name of a project"):
         parse_name(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "covered"),
+    [
+        ("torch", {"torch"}),
+        ("torch-*", {"torch", "torch-xla", "torch-xla-gpu"}),
+        ("torch*", {"torch", "torch-xla", "torch-xla-gpu", "torchvision"}),
+        ("torch-x*", {"torch-xla", "torch-xla-gpu"}),
+    ],
+)
+def test_a_pattern_covers_a_name_or_those_that_begin_so(pattern: str, covered: set[str]) -> None:
+    names = map(normalized, ("torch", "torch-xla", "torch-xla-gpu", "torchvision", "pytorch", "tor", "Pytorch.torch"))
+    assert {name for name in names if NamePattern(pattern).covers(name)} == covered
 
 
 @pytest.mark.parametrize(

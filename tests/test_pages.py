@@ -7,25 +7,32 @@ import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from proxy.errors import NotFound, StoreDown, UpstreamDown
 from proxy.policy import PublicName
-from proxy.simple.model import Project
-from proxy.storage import Pages, Snapshot
+from proxy.simple.model import HTML, JSON, Project
+from proxy.simple.write import write_project
+from proxy.sources import Seen
+from proxy.storage import Fact, Pages, Snapshot
+from proxy.upstream.breaker import Patience
+from proxy.upstream.facts import FactBook
 from proxy.upstream.guard import Guard, origin_of
 from proxy.upstream.index import Limits, Mirror
 from proxy.upstream.mirrors import MirrorSet
-from proxy.upstream.pages import FILE_COST, PAGE_COST, RememberedPages, Times
+from proxy.upstream.pages import RememberedPages
+from proxy.upstream.remembered import FILE_COST, PAGE_COST, Times, spread
 from proxy.upstream.sessions import open_sessions
 
-from .fakes import MemoryPages
+from . import make
+from .fakes import MemoryFacts, MemoryPages
 from .test_mirrors import DEMO, public
 from .upstream_server import CAPTIVE, UpstreamServer
 
-FRESH, ABSENT, RETRY = 300.0, 60.0, 5.0
+SETTING, ABSENT, RETRY = 300.0, 60.0, 5.0
+FRESH = SETTING * spread(DEMO)
 
 
 @dataclass
@@ -37,23 +44,34 @@ class House:
     disk: Pages
     times: dict[str, float]
     memory: int = 1_000_000
+    removed: Literal["withhold", "keep"] = "withhold"
+    keeps_denials: bool = False
     now: float = 1_800_000_000.0
     clock: float = 1000.0
+    found_out: MemoryFacts = field(default_factory=MemoryFacts)
+    facts: FactBook = field(init=False)
     pages: RememberedPages = field(init=False)
+    fetched: list[Project] = field(default_factory=list)
+    """The pages that healing was told of."""
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """Forget all but what the disk remembers."""
-        times = Times(**{"fresh": FRESH, "absent": ABSENT, "soft": 5.0, "hard": 5.0, "retry": RETRY, **self.times})
+        times = Times(**{"fresh": SETTING, "absent": ABSENT, "soft": 5.0, "hard": 5.0, "retry": RETRY, **self.times})
+        self.facts = FactBook(self.found_out, "pypi", memory=1_000_000, now=lambda: self.now)
         self.pages = RememberedPages(
             self.mirrors,
             self.disk,
+            facts=self.facts,
             times=times,
             memory=self.memory,
             now=lambda: self.now,
             clock=lambda: self.clock,
+            removed=self.removed,
+            keeps_denials=self.keeps_denials,
+            on_page=lambda name, page: self.fetched.append(page),
         )
 
     def passes(self, seconds: float) -> None:
@@ -65,8 +83,9 @@ class House:
 
     async def settled(self) -> None:
         """Until no refresh is under way."""
-        while self.pages._refreshing:
-            await asyncio.wait(list(self.pages._refreshing.values()))
+        pages = self.pages
+        while tasks := [*pages._refreshing.values(), *pages._confirming.values(), *pages._forgetting.values()]:
+            await asyncio.wait(tasks)
             await asyncio.sleep(0)
 
     @property
@@ -76,7 +95,11 @@ class House:
 
 @asynccontextmanager
 async def house(
-    *ups: UpstreamServer, disk: Pages | None = None, memory: int = 1_000_000, **times: float
+    *ups: UpstreamServer,
+    disk: Pages | None = None,
+    memory: int = 1_000_000,
+    removed: Literal["withhold", "keep"] = "withhold",
+    **times: float,
 ) -> AsyncIterator[House]:
     async with open_sessions(
         guard=Guard(own=[origin_of(up.origin) for up in ups]), user_agent="yizhan/1", connect=2
@@ -86,10 +109,18 @@ async def house(
             Mirror(name=name, base=up.simple, sessions=sessions, limits=limits)
             for name, up in zip(("one", "two"), ups, strict=False)
         ]
-        mirrors = MirrorSet("pypi", made, pause=30, now=lambda: built.now, clock=lambda: built.clock)
-        built = House(ups, mirrors, disk or MemoryPages(), times, memory)
+        mirrors = MirrorSet(
+            "pypi",
+            made,
+            patience=Patience(),
+            now=lambda: built.now,
+            clock=lambda: built.clock,
+            chance=lambda: 0.0,
+        )
+        built = House(ups, mirrors, disk or MemoryPages(), times, memory, removed)
         yield built
         await built.pages.close()
+        await built.facts.close()
 
 
 @pytest.fixture
@@ -241,15 +272,18 @@ async def test_a_refresh_that_fails_leaves_the_old_page_and_is_not_tried_again_f
         first = await home.project()
         up.fault("/simple/", **fault)
         home.passes(FRESH + 1)
+        assert await home.project() is first
+        asked = home.asked
+        assert asked > 1
+        home.passes(RETRY - 0.1)
         for _ in range(5):
             assert await home.project() is first
-        assert home.asked == 2
+        assert home.asked == asked
         home.passes(RETRY)
         assert await home.project() is first
-        assert home.asked == 3
         up.heal()
         up.publish("demo", "demo-2.0.tar.gz", b"two")
-        home.passes(RETRY)
+        home.passes(2 * Patience().refusal_pause)
         assert versions(await home.project()) == ["1.0", "2.0"]
 
 
@@ -518,6 +552,23 @@ async def test_a_404_that_was_never_a_page_is_not_written_to_disk(up: UpstreamSe
     assert disk.saves == 0
 
 
+async def test_where_another_index_answers_instead_a_404_outlives_a_restart(up: UpstreamServer) -> None:
+    unknown = public("unknown")
+    async with house(up) as home:
+        home.keeps_denials = True
+        home.restart()
+        with pytest.raises(NotFound):
+            await home.project(unknown)
+        await home.pages.close()
+        up.refuse()
+        home.restart()
+        home.passes(2 * ABSENT)
+        assert not home.pages.denies(unknown)  # as nobody looked
+        with pytest.raises(UpstreamDown):
+            await home.project(unknown)
+        assert home.pages.denies(unknown)
+
+
 async def test_memory_holds_no_more_than_its_room(up: UpstreamServer) -> None:
     for number in range(20):
         up.publish(f"p{number}", f"p{number}-1.0.tar.gz", b"p%d" % number)
@@ -526,12 +577,12 @@ async def test_memory_holds_no_more_than_its_room(up: UpstreamServer) -> None:
             for number in range(20):
                 await home.project(public(f"p{number}"))
                 assert len(home.pages._held) <= 5
-                assert home.pages._cost == sum(held.cost for held in home.pages._held.values())
+                assert home.pages._held.cost == sum(held.cost for held in home.pages._held._pages.values())
         # What memory forgot, the disk had.
         assert home.asked == 20
         with pytest.raises(NotFound):
             await home.project(public("unknown"))
-        assert home.pages._cost <= 5 * (PAGE_COST + FILE_COST)
+        assert home.pages._held.cost <= 5 * (PAGE_COST + FILE_COST)
 
 
 async def test_what_is_used_stays_in_memory(up: UpstreamServer) -> None:
@@ -550,27 +601,27 @@ async def test_a_page_bigger_than_memory_is_held_alone(up: UpstreamServer) -> No
     async with house(up, memory=1) as home:
         first = await home.project()
         assert await home.project() is first
-        assert list(home.pages._held) == [DEMO]
+        assert (len(home.pages._held), DEMO in home.pages._held) == (1, True)
 
 
 # Another mirror
 
 
-async def test_failing_over_to_an_equal_page_changes_nothing_that_clients_see() -> None:
-    """Links name another host there: the page is another object, but what is written of it is the same."""
-    async with UpstreamServer() as one, UpstreamServer() as two:
-        for up in (one, two):
-            up.publish("demo", "demo-1.0.tar.gz", b"one")
+@pytest.mark.parametrize("kind", ["json", "html"])
+async def test_failing_over_to_an_equal_page_changes_nothing_that_clients_see(kind: Literal["json", "html"]) -> None:
+    """Links name another host there, and HTML has neither sizes nor times: what is written of it is the same."""
+    async with UpstreamServer() as one, UpstreamServer(kind=kind) as two:
+        one.publish("demo", *make.wheel("demo", "1.0"), metadata=b"Name: demo", yanked="broken")
+        two.publish("demo", *make.wheel("demo", "1.0"), yanked=True)
         async with house(one, two) as home:
             first = await home.project()
             one.refuse()
             home.passes(FRESH + 1)
             other = await home.project()
             assert [request.path for request in two.log] == ["/simple/demo/"]
-            assert {name: file.path for name, file in other.files.items()} == {
-                name: file.path for name, file in first.files.items()
-            }
-            assert other.files["demo-1.0.tar.gz"].url.startswith(two.origin)
+            assert other.files["demo-1.0-py3-none-any.whl"].url.startswith(two.origin)
+            for representation in (JSON, HTML):
+                assert write_project(other, representation) == write_project(first, representation)
 
 
 async def test_a_page_that_the_disk_lacks_is_fetched_whole_again_and_not_revalidated(up: UpstreamServer) -> None:
@@ -598,3 +649,139 @@ async def test_a_page_that_the_disk_lacks_is_fetched_whole_again_and_not_revalid
         built.restart()
         up.refuse()
         assert versions(await built.project()) == ["1.0", "2.0"]
+
+
+async def test_names_differ_in_how_long_their_pages_hold_and_never_by_more_than_a_tenth(up: UpstreamServer) -> None:
+    names = [public(f"p{number}") for number in range(100)]
+    for name in names:
+        up.publish(name, f"{name}-1.0.tar.gz", name.encode())
+    async with house(up, memory=10_000_000) as home:
+        for name in names:
+            await home.project(name)
+        asked = []
+        for seconds in (0.9 * SETTING, 0.1 * SETTING, 0.1 * SETTING):
+            home.passes(seconds - 0.01)
+            for name in names:
+                await home.project(name)
+            asked.append(home.asked)
+    assert asked[0] == 100
+    assert 130 < asked[1] < 170
+    assert asked[2] == 200
+
+
+async def test_a_page_comes_whole_again_after_a_day_of_304s(up: UpstreamServer) -> None:
+    async with house(up) as home:
+        first = await home.project()
+        for _ in range(24):
+            home.passes(3601)
+            assert await home.project() is first
+        asked_whole = ["if-none-match" not in request.headers for request in up.log]
+        assert asked_whole == [True, *[False] * 23, True]
+
+
+# What else knows of pages
+
+
+async def test_where_a_page_came_from_is_told_as_long_as_it_is_in_memory(up: UpstreamServer) -> None:
+    async with house(up) as home:
+        assert home.pages.seen(DEMO) is None
+        await home.project()
+        began = home.now
+        home.passes(FRESH + 1)
+        await home.project()
+        assert home.pages.seen(DEMO) == Seen(mirror="one", fetched=began, checked=home.now)
+        with pytest.raises(NotFound):
+            await home.project(public("unknown"))
+        assert home.pages.seen(public("unknown")) is None
+
+
+async def test_healing_is_told_of_each_page_that_came_whole(up: UpstreamServer) -> None:
+    async with house(up) as home:
+        first = await home.project()
+        assert home.fetched == [first]
+        home.passes(FRESH + 1)
+        await home.project()  # a 304
+        home.restart()
+        await home.project()
+        assert home.fetched == [first]
+        up.publish("demo", "demo-2.0.tar.gz", b"two")
+        home.passes(FRESH + 1)
+        second = await home.project()
+        assert home.fetched == [first, second]
+
+
+async def test_what_was_found_out_is_laid_over_the_page_at_hand_and_over_those_to_come(up: UpstreamServer) -> None:
+    item = up.publish("bare", "bare-1.0.tar.gz", b"bare", size=None, upload_time=None)
+    bare = public("bare")
+    async with house(up) as home:
+        before = await home.project(bare)
+        assert before.files[item.filename].size is None
+        await home.pages.relay(bare)
+        assert await home.project(bare) is before
+        assert await home.facts.learn(bare, {item.hashes["sha256"]: Fact(size=4, upload_time=make.NOON)})
+        await home.pages.relay(bare)
+        healed = await home.project(bare)
+        assert (healed.files[item.filename].size, healed.files[item.filename].upload_time) == (4, make.NOON)
+        await home.pages.relay(bare)
+        home.passes(2 * FRESH)
+        up.fault("/simple/", headers={"ETag": None, "Last-Modified": None})
+        assert await home.project(bare) is healed
+        await home.pages.relay(DEMO)  # which is not in memory
+        assert home.asked == 2
+
+
+async def test_what_was_found_out_survives_a_restart(up: UpstreamServer) -> None:
+    item = up.publish("bare", "bare-1.0.tar.gz", b"bare", size=None, upload_time=None)
+    async with house(up) as home:
+        await home.project(public("bare"))
+        await home.facts.learn(public("bare"), {item.hashes["sha256"]: Fact(size=4)})
+        await home.facts.close()
+        home.restart()
+        up.refuse()
+        assert (await home.project(public("bare"))).files[item.filename].size == 4
+
+
+# A name that becomes private
+
+
+async def test_a_question_about_a_name_that_becomes_private_is_stopped_and_no_other_mirror_hears_it() -> None:
+    async with UpstreamServer() as one, UpstreamServer() as two:
+        one.fault("/simple/", silent=True)
+        async with house(one, two) as home:
+            asking = asyncio.create_task(home.project())
+            while not one.log:
+                await asyncio.sleep(0)
+            home.pages.withdraw(DEMO)
+            with pytest.raises(UpstreamDown, match="No mirror is asked for demo any more"):
+                await asking
+            one.heal()
+            await home.settled()
+            assert [len(up.log) for up in (one, two)] == [1, 0]
+
+
+async def test_a_page_of_a_name_that_becomes_private_is_forgotten_in_memory_and_on_disk(up: UpstreamServer) -> None:
+    disk = MemoryPages()
+    async with house(up, disk=disk) as home:
+        await home.project()
+        home.pages.withdraw(DEMO)
+        await home.settled()
+        assert home.pages.seen(DEMO) is None
+        assert (len(home.pages._held), home.pages._held.cost) == (0, 0)
+        assert (disk.snapshots, disk.bodies) == ({}, {})
+        await home.facts.close()
+        assert home.found_out.facts == {}
+
+
+async def test_who_waits_for_the_disk_asks_no_mirror_about_a_name_that_became_private(up: UpstreamServer) -> None:
+    disk = SlowPages()
+    async with house(up, disk=disk) as home:
+        disk.gate.clear()
+        asking = asyncio.create_task(home.project())
+        while not disk.loads:
+            await asyncio.sleep(0)
+        home.pages.withdraw(DEMO)
+        disk.gate.set()
+        with pytest.raises(UpstreamDown):
+            await asking
+        await home.settled()
+        assert (up.log, DEMO in home.pages._held) == ([], False)

@@ -19,8 +19,10 @@ from proxy.web.paths import (
     Robots,
     Root,
     Static,
+    Status,
     Target,
     Upload,
+    Uploaded,
     parse_target,
 )
 
@@ -31,7 +33,7 @@ WHEEL = "foo_bar-1.0+cpu-py3-none-any.whl"
 
 
 def asked(target: str) -> Target:
-    return parse_target(target, INDEXES)[0]
+    return parse_target(target, INDEXES).target
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,8 @@ def asked(target: str) -> Target:
         ("/simple/foo-bar", Page(FOO, at="foo-bar/")),
         ("/simple/Foo.Bar/", Page(FOO, at="../foo-bar/")),
         ("/simple/foo__bar", Page(FOO, at="foo-bar/")),
+        ("/+simple/foo-bar/", Uploaded(FOO)),
+        ("/legacy//%2Bsimple/foo-bar/", Uploaded(FOO)),  # as hatch asks for it
         (f"/packages/{PATH}/{WHEEL}", Held(PATH, WHEEL)),
         (f"/packages/{PATH}/{WHEEL.replace('+', '%2B')}", Held(PATH, WHEEL)),
         (f"/packages/{PATH}/{WHEEL.replace('+', '%2b')}.metadata", Held(PATH, WHEEL + ".metadata")),
@@ -63,6 +67,7 @@ def asked(target: str) -> Target:
         ("/packages/foo-1%212.0.tar.gz", Flat("foo-1!2.0.tar.gz")),
         ("/-/static/front.css", Static("front.css")),
         ("/-/health", Health()),
+        ("/-/status", Status()),
         ("/robots.txt", Robots()),
         ("/simple/simple/", Page(canonicalize_name("simple"))),
         ("/simple/packages/", Page(canonicalize_name("packages"))),
@@ -102,12 +107,31 @@ def test_what_a_target_asks_for(target: str, meaning: Target) -> None:
         "/json/json",
         "/pypi/foo/json",
         "/_/oidc/audience",
+        "/simple/http:%2f%2fevil.example/",
+        "/simple/http://evil.example/",
+        f"/packages/{PATH}/https:%2f%2fevil.example%2f{WHEEL}",
+        f"/files/https://evil.example/{WHEEL}",
         "/" + "x" * 5000,
     ],
 )
 def test_all_else_is_not_found(target: str) -> None:
     with pytest.raises(NotFound):
         asked(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "index", "query"),
+    [
+        ("/simple/foo-bar/?format=x", "", "format=x"),
+        ("/pypi/simple/foo-bar/", "pypi", ""),
+        (f"/pypi/packages/{PATH}/{WHEEL}", "pypi", ""),
+        ("/pypi/simple?x", "pypi", "x"),
+        ("/simple/pypi/", "", ""),
+    ],
+)
+def test_an_index_is_asked_alone_under_its_own_name(target: str, index: str, query: str) -> None:
+    found = parse_target(target, INDEXES)
+    assert (found.index, found.query) == (index, query)
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=255), max_size=60).map(lambda text: "/" + text))

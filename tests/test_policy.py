@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from proxy.errors import BadUpload
 from proxy.policy import Policy, PublicName, Route
+from proxy.simple.names import NamePattern
 
 from .make import file
 
@@ -27,9 +28,9 @@ NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).map(
     [
         (Policy(), False, ONLY_THEM),
         (Policy(), True, ONLY_US),
-        (Policy(reserved=("acme-*",)), False, ONLY_US),
-        (Policy(reserved=("acme",)), False, ONLY_US),
-        (Policy(reserved=("acm-*", "acmex")), False, ONLY_THEM),
+        (Policy(reserved=(NamePattern("acme-*"),)), False, ONLY_US),
+        (Policy(reserved=(NamePattern("acme"),)), False, ONLY_US),
+        (Policy(reserved=(NamePattern("acm-*"), NamePattern("acmex"))), False, ONLY_THEM),
         (Policy(overlay=frozenset({ACME})), False, BOTH),
         (Policy(overlay=frozenset({ACME})), True, BOTH),
     ],
@@ -44,20 +45,20 @@ def test_who_answers_for_a_name(policy: Policy, claimed: bool, route: Route) -> 
 )
 def test_a_pattern_covers_the_name_and_all_below_it(name: str, covered: bool) -> None:
     """PEP 752's rule, on the normalised name."""
-    assert Policy(reserved=("acme-*",)).is_reserved(canonicalize_name(name)) is covered
+    assert Policy(reserved=(NamePattern("acme-*"),)).is_reserved(canonicalize_name(name)) is covered
 
 
 @given(name=NAMES, claims=st.frozensets(NAMES), overlay=st.frozensets(NAMES), reserved=st.lists(NAMES, max_size=3))
 def test_a_private_name_never_becomes_public(
     name: NormalizedName, claims: frozenset[NormalizedName], overlay: frozenset[NormalizedName], reserved: list[str]
 ) -> None:
-    policy = Policy(reserved=tuple(reserved), overlay=overlay)
+    policy = Policy(reserved=tuple(map(NamePattern, reserved)), overlay=overlay)
     if (name in claims or name in reserved) and name not in overlay:
         assert policy.route(name, claims) == Route(local=True, public=None)
 
 
 def test_a_file_that_could_be_a_private_projects_is_not_admitted() -> None:
-    policy = Policy(reserved=("acme-*",))
+    policy = Policy(reserved=(NamePattern("acme-*"),))
     other = canonicalize_name("zebra")
     assert not policy.admits(file("a-1.0.tar.gz", rivals=(ACME,)), frozenset())
     assert policy.admits(file("a-1.0.tar.gz", rivals=(other,)), frozenset())
@@ -70,7 +71,7 @@ def test_a_file_that_could_be_a_private_projects_is_not_admitted() -> None:
         (Policy(), False, True),
         (Policy(), True, False),
         (Policy(claim="allow"), False, False),
-        (Policy(reserved=("acme-*",)), False, False),
+        (Policy(reserved=(NamePattern("acme-*"),)), False, False),
         (Policy(overlay=frozenset({ACME})), False, False),
     ],
 )

@@ -14,6 +14,7 @@ from proxy.errors import FileExists, Forbidden, NotFound, UpstreamDown
 from proxy.policy import Policy
 from proxy.repository import Repository
 from proxy.simple.model import File
+from proxy.simple.names import NamePattern
 from proxy.storage import Blob
 
 from .fake_upstream import FakeSources, FakeUpstream, Line
@@ -76,7 +77,7 @@ async def test_the_index_is_never_asked_about_an_uploaded_name(tmp_path: Path) -
 
 async def test_a_reserved_name_without_files_is_an_empty_page_and_not_absent(tmp_path: Path) -> None:
     """On 404 uv goes on to the next index: the confusion we prevent (decision 2)."""
-    house = House(tmp_path, Policy(reserved=("acme-*",)))
+    house = House(tmp_path, Policy(reserved=(NamePattern("acme-*"),)))
     assert (await house.repository.project(SDK)).files == {}
     assert house.upstream.asked == []
 
@@ -100,7 +101,9 @@ async def test_what_was_fetched_before_a_claim_is_out_of_reach_after_it(tmp_path
         await house.repository.find(public.path, public.filename)
 
 
-async def test_a_name_claimed_while_the_index_is_asked_shows_only_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trouble", [None, "down", "vanished"])
+async def test_a_name_claimed_while_the_index_is_asked_shows_only_ours(tmp_path: Path, trouble: str | None) -> None:
+    """Also where the question failed, as it does when it is withdrawn."""
     house = House(tmp_path, Policy(claim="allow"))
     house.upstream.publish("acme-sdk", "acme_sdk-99.0-py3-none-any.whl")
     house.upstream.gate.clear()
@@ -108,6 +111,8 @@ async def test_a_name_claimed_while_the_index_is_asked_shows_only_ours(tmp_path:
     while not house.upstream.asked:
         await asyncio.sleep(0)
     await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    if trouble:
+        setattr(house.upstream, trouble, True)
     house.upstream.gate.set()
     assert names((await asking).files) == ["acme_sdk-1.0-py3-none-any.whl"]
 
@@ -198,6 +203,22 @@ async def test_the_first_upload_of_a_public_name_is_refused_with_the_way_out(hou
     assert await house.store.claimed() == frozenset()
 
 
+async def test_a_first_upload_takes_the_name_away_from_the_index(tmp_path: Path) -> None:
+    house = House(tmp_path, Policy(claim="allow", overlay=frozenset({NUMPY})))
+    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    assert house.upstream.withdrawn == ["acme-sdk"]  # D04: no question that is under way goes on
+    await house.upload("numpy", "numpy-1.0-py3-none-any.whl")
+    assert house.upstream.withdrawn == ["acme-sdk"]  # which both sides go on answering for
+
+
+async def test_one_look_that_finds_nothing_does_not_free_a_name_that_is_still_listed(house: House) -> None:
+    """Every mirror says 404 for the first time, and the page that is remembered still stands (decision 8)."""
+    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
+    house.upstream.vanished = True
+    with pytest.raises(Forbidden, match="numpy exists at the index"):
+        await house.upload("numpy", "numpy-2.0-py3-none-any.whl")
+
+
 async def test_the_first_upload_is_refused_where_the_index_cannot_be_asked(house: House) -> None:
     house.upstream.down = True
     with pytest.raises(Forbidden, match="could not be asked"):
@@ -212,7 +233,7 @@ async def test_the_first_upload_of_a_new_name_asks_once_and_never_again(house: H
 
 
 @pytest.mark.parametrize(
-    "policy", [Policy(claim="allow"), Policy(reserved=("numpy",)), Policy(overlay=frozenset({NUMPY}))]
+    "policy", [Policy(claim="allow"), Policy(reserved=(NamePattern("numpy"),)), Policy(overlay=frozenset({NUMPY}))]
 )
 async def test_an_operators_word_lets_a_public_name_be_uploaded(tmp_path: Path, policy: Policy) -> None:
     house = House(tmp_path, policy)

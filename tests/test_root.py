@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import Unavailable, UpstreamDown
+from proxy.upstream.breaker import Patience
 from proxy.upstream.guard import Guard, origin_of
 from proxy.upstream.index import Limits, Mirror
 from proxy.upstream.mirrors import MirrorSet
@@ -48,7 +49,7 @@ async def root_list(
             Mirror(name=name, base=up.simple, sessions=sessions, limits=Limits(**{"connect": 2, "answer": 5, **limits}))
             for name, up in zip(("one", "two"), ups, strict=False)
         ]
-        mirrors = MirrorSet("pypi", made, pause=30, now=time.time, clock=time.monotonic)
+        mirrors = MirrorSet("pypi", made, patience=Patience(), now=time.time, clock=time.monotonic, chance=lambda: 0.0)
         root = RootList(mirrors, folder, fresh=FRESH, patience=patience, now=(times or Times()).now)
         yield root
         await root.close()

@@ -18,7 +18,7 @@ from proxy.errors import MirrorFailed
 from proxy.simple.listing import MAX_REASON
 from proxy.simple.markup import Markup
 from proxy.simple.model import HTML, JSON, TEXT, File, Project
-from proxy.simple.read import RootNames, read_project
+from proxy.simple.read import RootNames, read_project, serial_of
 
 steady = settings(deadline=None)
 """Other programs on the machine fail no test."""
@@ -960,3 +960,40 @@ def test_root_listings_of_a_million_bytes_take_a_breath_at_most(piece: bytes) ->
         for size in (16 * 1024, len(body)):
             with pytest.raises(MirrorFailed):
                 roots(body, size)
+
+
+# How far a mirror had come
+
+
+@pytest.mark.parametrize("page", ["shadowmire_project.json", "shadowmire_project.html", "shadowmire_root.json"])
+def test_a_mirrors_serial_is_found_wherever_its_generator_puts_it(page: str) -> None:
+    assert serial_of((DATA / page).read_bytes()) == 31415926
+
+
+@pytest.mark.parametrize(
+    ("body", "serial"),
+    [
+        (b'{"meta": {"_last-serial": 12}, "files": []}', 12),
+        (b' \n{"files": [{"meta": {"_last-serial": 1}}], "meta": {"_last-serial": "12"}, "versions": ["1"]}', 12),
+        (b'{"meta": {"_last-serial": "12"}, "files": [}', None),
+        (b'{"meta": {}, "files": [], "_last-serial": 1}', None),
+        (b'{"meta": {"_last-serial": -1}}', None),
+        (b'{"meta": {"_last-serial": true}}', None),
+        (b'{"meta": {"_last-serial": 1.5}}', None),
+        (b'{"meta": {"_last-serial": "1e3"}}', None),
+        (b'{"meta": {"_last-serial": "' + "\u0661".encode() + b'"}}', None),
+        (b'{"meta": {"_last-serial": ' + b"9" * 19 + b"}}", None),
+        (b'{"meta": {"_last-serial": ' + b"9" * 18 + b"}}", 10**18 - 1),
+        (b'{"meta": null}', None),
+        (b"{" * 100_000, None),
+        (b'{"\xff": 1}', None),
+        (b"</html>\n<!--SERIAL 12-->\n", 12),
+        (b"<!-- SERIAL 12 -->", 12),
+        (b"<!--SERIAL 1--><a href=x>x</a><!--SERIAL 12-->", 12),
+        (b"<!--SERIAL 12-->" + b" " * 1000, None),
+        (b"<!--SERIAL twelve-->", None),
+        (b"", None),
+    ],
+)
+def test_a_serial_is_a_number_in_its_place_or_there_is_none(body: bytes, serial: int | None) -> None:
+    assert serial_of(body) == serial

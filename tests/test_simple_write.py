@@ -138,6 +138,15 @@ def test_what_is_not_known_is_left_out_and_never_null() -> None:
     assert b"null" not in write_project(project(BARE, FULL, PLAIN), JSON)
 
 
+def test_a_guessed_time_has_a_key_of_our_own_and_stands_in_json_alone() -> None:
+    guess = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    guessed = make.file("foo-1.0.zip", upload_time=None, estimated_time=guess)
+    (said,) = in_json(guessed)["files"]
+    assert said["_estimated-upload-time"] == "2026-01-02T03:04:05Z"
+    assert "upload-time" not in said
+    assert b"2026-01-02" not in write_project(project(guessed), HTML)
+
+
 def test_a_page_with_a_file_of_unknown_size_declares_version_one_point_nought() -> None:
     assert in_json(FULL, BARE)["meta"] == {"api-version": "1.0"}
     assert in_json(FULL)["meta"] == {"api-version": "1.4"}

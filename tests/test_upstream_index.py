@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +18,7 @@ from proxy.policy import Policy, PublicName
 from proxy.simple.model import HTML, JSON, TEXT
 from proxy.simple.names import parse_name
 from proxy.upstream.guard import Guard, origin_of
+from proxy.upstream.health import Declined
 from proxy.upstream.index import ACCEPT, Limits, Mirror
 from proxy.upstream.sessions import open_sessions
 
@@ -41,15 +43,28 @@ DEMO = public("demo")
 
 @asynccontextmanager
 async def open_mirror(
-    *ups: UpstreamServer, base: str | None = None, connections: int = 4, ca: Path | None = None, **limits: Any
+    *ups: UpstreamServer,
+    base: str | None = None,
+    connections: int = 4,
+    ca: Path | None = None,
+    unknown: tuple[int, ...] = (404, 410),
+    credentials: Mapping[str, tuple[str, str]] | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Mirror]:
     """A Mirror at the first of *ups*; the others are its own too."""
     base = base or ups[0].simple
     guard = Guard(own=[origin_of(base), *(origin_of(up.origin) for up in ups)])
-    async with open_sessions(guard=guard, user_agent="yizhan/1.2.3", connect=2, ca=ca) as sessions:
+    async with open_sessions(
+        guard=guard, user_agent="yizhan/1.2.3", connect=2, ca=ca, credentials=credentials
+    ) as sessions:
         times = {"connect": 2, "answer": 2, "stall": 2, "page": 5}
         yield Mirror(
-            name="one", base=base, sessions=sessions, limits=Limits(**{**times, **limits}), connections=connections
+            name="one",
+            base=base,
+            sessions=sessions,
+            limits=Limits(**{**times, **limits}),
+            connections=connections,
+            unknown=unknown,
         )
 
 
@@ -63,14 +78,14 @@ def publish(up: UpstreamServer, body: bytes = BODY) -> Item:
     return up.publish("demo", "demo-1.0-py3-none-any.whl", body, metadata=b"Metadata-Version: 2.1\n")
 
 
-async def fetch(mirror: Mirror, url: str, *, offset: int = 0, etag: str | None = None) -> bytes:
-    async with mirror.transfer(url, offset=offset, etag=etag) as transfer:
+async def fetch(mirror: Mirror, url: str, *, begin: int = 0, end: int | None = None) -> bytes:
+    async with mirror.transfer(url, begin=begin, end=end) as transfer:
         return b"".join([chunk async for chunk in transfer.chunks])
 
 
 async def names(mirror: Mirror) -> bytes:
-    async with mirror.root() as root:
-        return b"".join([chunk async for chunk in root.chunks])
+    async with mirror.root() as chunks:
+        return b"".join([chunk async for chunk in chunks])
 
 
 # Pages
@@ -160,7 +175,7 @@ async def test_no_such_project_is_not_a_failure(up: UpstreamServer, status: int)
             await mirror.page(DEMO, etag='"a"')
 
 
-@pytest.mark.parametrize("status", [201, 203, 204, 206, 300, 304, 305, 400, 401, 403, 429, 500, 502, 503, 520])
+@pytest.mark.parametrize("status", [201, 203, 204, 206, 300, 304, 305, 400, 401, 403, 429, 500, 502, 503, 504, 520])
 async def test_any_other_status_is_a_failure(up: UpstreamServer, status: int) -> None:
     """A 304 too, where nothing was said that could be unchanged."""
     up.fault("/", status=status)
@@ -168,6 +183,101 @@ async def test_any_other_status_is_a_failure(up: UpstreamServer, status: int) ->
         for verb in (mirror.page(DEMO), fetch(mirror, up.files + "a.whl"), names(mirror)):
             with pytest.raises(MirrorFailed, match=rf"one (answered {status} As said|sent a part)"):
                 await verb
+
+
+@pytest.mark.parametrize("unknown", [(404, 410), (403, 404, 410), (404,)])
+async def test_what_no_such_thing_is_said_with_is_a_setting(up: UpstreamServer, unknown: tuple[int, ...]) -> None:
+    """PyTorch's storage forbids what is not there."""
+    async with open_mirror(up, unknown=unknown) as mirror:
+        for status in (403, 404, 410):
+            up.fault("/", status=status)
+            for verb in (mirror.page(DEMO), fetch(mirror, up.files + "a.whl"), mirror.measure(up.files + "a.whl")):
+                with pytest.raises(NotFound if status in unknown else MirrorFailed):
+                    await verb
+
+
+REFUSAL = """<html><head><style>body { color: #00000080 }</style></head><body><h1>403 Forbidden</h1>
+<p>您的子网最近有异常请求。 Your subnet sent abnormal requests recently.</p>
+<p>Status code: 1a2B3c4d</p><p>ID: 0123456789abcdef0123456789ABCDEF</p></body></html>""".encode()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_refusal_is_told_with_the_code_and_the_id_on_its_page(up: UpstreamServer, packed: bool) -> None:
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    up.fault("/", status=403, body=gzip.compress(REFUSAL) if packed else REFUSAL, headers=headers)
+    told = r"^one answered 403 As said \(code 1a2B3c4d, id 0123456789abcdef0123456789ABCDEF\)\.$"
+    async with open_mirror(up) as mirror:
+        for verb in (mirror.page(DEMO), fetch(mirror, up.files + "a.whl"), mirror.measure(up.files + "a.whl")):
+            with pytest.raises(Declined, match=told) as caught:
+                await verb
+            assert (caught.value.host, caught.value.wait) == (f"127.0.0.1:{up.port}", None)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"body": b"403 since 20260115, ask somebody else"},
+        {"body": b"\x1f\x8b broken", "headers": {"Content-Encoding": "gzip"}},
+        {"body": bytes(100_000) + REFUSAL},
+        {"body": REFUSAL, "stall_after": 10},
+        {"body": REFUSAL, "cut_after": 10},
+        {"endless": True},
+    ],
+)
+async def test_a_refusal_s_page_is_not_waited_for_and_not_read_to_its_end(
+    up: UpstreamServer, fault: dict[str, Any]
+) -> None:
+    up.fault("/", **{"status": 403, **fault})
+    async with open_mirror(up, answer=0.2) as mirror:
+        with pytest.raises(Declined, match=r"^one answered 403 As said\.$"):
+            await mirror.page(DEMO)
+
+
+async def test_a_refusal_behind_a_redirect_is_told_with_the_host_that_refuses(up: UpstreamServer) -> None:
+    async with UpstreamServer() as other, open_mirror(up, other) as mirror:
+        up.fault("/", redirect=other.files + "a.whl")
+        other.fault("/", status=403)
+        with pytest.raises(Declined) as caught:
+            await fetch(mirror, up.files + "a.whl")
+        assert caught.value.host == f"127.0.0.1:{other.port}"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "wait"),
+    [
+        (429, "7", 7),
+        (503, "7", 7),
+        (429, None, 5),
+        (429, "soon", 5),
+        (429, "99999", 60),
+        (401, "7", None),
+        (403, None, None),
+    ],
+)
+async def test_who_asks_to_be_left_alone_is_told_from_who_fails(
+    up: UpstreamServer, status: int, said: str | None, wait: int | None
+) -> None:
+    up.fault("/", status=status, headers={"Retry-After": said})
+    async with open_mirror(up) as mirror:
+        with pytest.raises(Declined) as caught:
+            await mirror.page(DEMO)
+        assert caught.value.wait == wait
+        up.fault("/", status=500 if said else 503, headers={"Retry-After": said})
+        with pytest.raises(MirrorFailed) as failed:
+            await mirror.page(DEMO)
+        assert not isinstance(failed.value, Declined)
+
+
+@pytest.mark.parametrize(
+    ("said", "serial"), [("31415926", 31415926), ("0", 0), ("-1", None), ("x", None), (None, None)]
+)
+async def test_the_serial_in_the_head_is_read(up: UpstreamServer, said: str | None, serial: int | None) -> None:
+    publish(up)
+    up.fault("/", headers={"X-PyPI-Last-Serial": said})
+    async with open_mirror(up) as mirror:
+        page = await mirror.page(DEMO)
+    assert page is not None
+    assert page.serial == serial
 
 
 @pytest.mark.parametrize(
@@ -268,7 +378,7 @@ async def test_bytes_that_cease_are_a_failure(up: UpstreamServer) -> None:
 async def test_a_page_that_drips_has_its_time(up: UpstreamServer) -> None:
     publish(up)
     up.fault("/simple/", drip=0.02)
-    async with open_mirror(up, stall=0.2, page=0.4, slowest=0) as mirror:
+    async with open_mirror(up, stall=0.2, page=0.4, low_speed=0) as mirror:
         with pytest.raises(MirrorFailed, match=r"one took more than 0\.4 s over a page"):
             await mirror.page(DEMO)
 
@@ -283,7 +393,7 @@ async def test_a_file_that_drips_is_a_stall(up: UpstreamServer) -> None:
 
 async def test_a_slow_taker_is_not_a_slow_mirror(up: UpstreamServer) -> None:
     item = publish(up, BODY * 8)
-    async with open_mirror(up, stall=0.1) as mirror, mirror.transfer(up.url(item), offset=0, etag=None) as transfer:
+    async with open_mirror(up, stall=0.1) as mirror, mirror.transfer(up.url(item), begin=0, end=None) as transfer:
         taken = 0
         async for chunk in transfer.chunks:
             taken += len(chunk)
@@ -295,7 +405,7 @@ async def test_a_page_does_not_wait_for_files_to_pass(up: UpstreamServer) -> Non
     item = publish(up)
     up.fault("/packages/", stall_after=10)
     async with open_mirror(up, connections=1, stall=60) as mirror:
-        async with mirror.transfer(up.url(item), offset=0, etag=None):
+        async with mirror.transfer(up.url(item), begin=0, end=None):
             waiting = asyncio.create_task(fetch(mirror, up.url(item)))
             assert await mirror.page(DEMO) is not None
             assert await mirror.measure(up.url(item)) == len(BODY)
@@ -307,7 +417,7 @@ async def test_a_page_does_not_wait_for_files_to_pass(up: UpstreamServer) -> Non
 async def test_waiting_for_a_turn_is_no_fault_of_the_server(up: UpstreamServer) -> None:
     item = publish(up)
     async with open_mirror(up, connections=1, connect=0.2, answer=0.2) as mirror:
-        async with mirror.transfer(up.url(item), offset=0, etag=None):
+        async with mirror.transfer(up.url(item), begin=0, end=None):
             waiting = asyncio.create_task(fetch(mirror, up.url(item)))
             done, _ = await asyncio.wait([waiting], timeout=0.6)
             assert not done
@@ -458,6 +568,7 @@ async def test_a_circle_is_noticed(up: UpstreamServer) -> None:
         "gopher://a/",
         "unix:///run/x",
         "http://[::1",
+        "http://[]@/",
         "//evil@host/",
         "//127.1/",
     ],
@@ -478,6 +589,47 @@ async def test_a_redirect_without_a_location_is_a_failure(up: UpstreamServer) ->
             await mirror.page(DEMO)
 
 
+# Credentials (C10 to C12)
+
+LOGIN = ("token", "s3cret:ü")
+BASIC = "Basic " + base64.b64encode("token:s3cret:ü".encode()).decode()
+
+
+async def test_credentials_go_to_their_own_origin_and_to_no_other(up: UpstreamServer) -> None:
+    """Neither to where a redirect leads, nor to where a link does; but back at the origin they hold again."""
+    async with UpstreamServer() as other, open_mirror(up, other, credentials={up.simple: LOGIN}) as mirror:
+        item = publish(up)
+        other.publish("demo", "demo-1.0-py3-none-any.whl", BODY)
+        assert await fetch(mirror, other.url(item)) == BODY
+        up.fault("/away/", redirect=other.origin + "/back/")
+        other.fault("/back/", redirect=up.url(item))
+        assert await fetch(mirror, up.origin + "/away/a.whl") == BODY
+        assert (await mirror.page(DEMO)) is not None
+    assert [request.headers.get("authorization") for request in up.log] == [BASIC] * 3
+    assert [request.headers.get("authorization") for request in other.log] == [None] * 2
+
+
+async def test_a_request_for_credentials_is_not_followed_anywhere(up: UpstreamServer) -> None:
+    async with UpstreamServer() as other, open_mirror(up, other, credentials={up.simple: LOGIN}) as mirror:
+        up.fault("/", status=401, headers={"WWW-Authenticate": f'Bearer realm="{other.origin}/token"'})
+        with pytest.raises(Declined, match="one answered 401"):
+            await mirror.page(DEMO)
+        assert (len(up.log), other.log) == (1, [])
+
+
+async def test_credentials_stand_in_no_sentence(up: UpstreamServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    async with open_mirror(up, credentials={up.simple: LOGIN}) as mirror:
+        for fault in ({"status": 401}, {"status": 500}, {"raw": b"\x00"}, {"redirect": "http://10.0.0.1/"}):
+            up.fault("/", **fault)
+            with pytest.raises(MirrorFailed) as caught:
+                await mirror.page(DEMO)
+            assert "cret" not in str(caught.value)
+            assert BASIC.split()[1] not in str(caught.value)
+    assert "cret" not in caplog.text
+    assert BASIC.split()[1] not in caplog.text
+
+
 # TLS
 
 
@@ -496,6 +648,13 @@ async def test_a_certificate_of_another_host_is_not_trusted(tmp_path: Path) -> N
     tls, certificate = server_context(tmp_path, host="DNS:mirror.example")
     async with UpstreamServer(tls=tls) as up, open_mirror(up, ca=certificate) as mirror:
         with pytest.raises(MirrorFailed, match=r"certificate that is not trusted: .*127"):
+            await mirror.page(DEMO)
+
+
+async def test_a_certificate_that_has_expired_is_not_trusted(tmp_path: Path) -> None:
+    tls, certificate = server_context(tmp_path, days=-1)
+    async with UpstreamServer(tls=tls) as up, open_mirror(up, ca=certificate) as mirror:
+        with pytest.raises(MirrorFailed, match="certificate that is not trusted: certificate has expired"):
             await mirror.page(DEMO)
 
 
@@ -532,9 +691,8 @@ async def test_https_is_never_left(tmp_path: Path) -> None:
 
 async def test_a_file_comes_as_it_is(up: UpstreamServer) -> None:
     item = publish(up)
-    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), offset=0, etag=None) as transfer:
-        assert (transfer.mirror, transfer.offset, transfer.total) == ("one", 0, len(BODY))
-        assert transfer.etag is not None
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=0, end=None) as transfer:
+        assert (transfer.mirror, transfer.begin, transfer.total) == ("one", 0, len(BODY))
         assert b"".join([chunk async for chunk in transfer.chunks]) == BODY
     assert up.log[0].headers["accept-encoding"] == "identity"
     assert "range" not in up.log[0].headers
@@ -543,43 +701,72 @@ async def test_a_file_comes_as_it_is(up: UpstreamServer) -> None:
 async def test_a_file_without_a_length_comes_without_a_total(up: UpstreamServer) -> None:
     item = publish(up)
     up.fault("/packages/", framing="close")
-    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), offset=0, etag=None) as transfer:
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=0, end=None) as transfer:
         assert transfer.total is None
         assert b"".join([chunk async for chunk in transfer.chunks]) == BODY
 
 
 async def test_a_transfer_is_taken_up_where_it_broke(up: UpstreamServer) -> None:
     item = publish(up)
-    async with open_mirror(up) as mirror:
-        async with mirror.transfer(up.url(item), offset=0, etag=None) as first:
-            etag = first.etag
-        async with mirror.transfer(up.url(item), offset=1000, etag=etag) as transfer:
-            assert (transfer.offset, transfer.total, transfer.etag) == (1000, len(BODY), etag)
-            assert b"".join([chunk async for chunk in transfer.chunks]) == BODY[1000:]
-    assert up.log[1].headers["range"] == "bytes=1000-"
-    assert up.log[1].headers["if-range"] == etag
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=1000, end=None) as transfer:
+        assert (transfer.begin, transfer.total) == (1000, len(BODY))
+        assert b"".join([chunk async for chunk in transfer.chunks]) == BODY[1000:]
+    assert up.log[0].headers["range"] == "bytes=1000-"
 
 
-@pytest.mark.parametrize("etag", [None, 'W/"weak"', "unquoted"])
-async def test_only_a_strong_etag_is_a_condition(up: UpstreamServer, etag: str | None) -> None:
+@pytest.mark.parametrize(("begin", "end"), [(0, 1), (0, 1000), (9, 1000), (len(BODY) - 1, len(BODY)), (9, len(BODY))])
+async def test_a_part_is_exactly_what_was_asked_for(up: UpstreamServer, begin: int, end: int) -> None:
     item = publish(up)
-    async with open_mirror(up) as mirror:
-        assert await fetch(mirror, up.url(item), offset=5, etag=etag) == BODY[5:]
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=begin, end=end) as transfer:
+        assert (transfer.begin, transfer.total) == (begin, len(BODY))
+        assert b"".join([chunk async for chunk in transfer.chunks]) == BODY[begin:end]
+    assert up.log[0].headers["range"] == f"bytes={begin}-{end - 1}"
     assert "if-range" not in up.log[0].headers
 
 
-async def test_a_file_that_changed_begins_anew(up: UpstreamServer) -> None:
+async def test_a_part_ends_where_the_file_does(up: UpstreamServer) -> None:
     item = publish(up)
-    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), offset=9, etag='"old"') as transfer:
-        assert (transfer.offset, transfer.total) == (0, len(BODY))
+    async with open_mirror(up) as mirror:
+        assert await fetch(mirror, up.url(item), begin=5, end=2 * len(BODY)) == BODY[5:]
+
+
+@pytest.mark.parametrize(("begin", "end"), [(9, None), (0, 1000), (9, 1000)])
+async def test_a_mirror_without_ranges_begins_anew(up: UpstreamServer, begin: int, end: int | None) -> None:
+    item = publish(up)
+    up.fault("/packages/", ignores_range=True)
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=begin, end=end) as transfer:
+        assert (transfer.begin, transfer.total) == (0, len(BODY))
         assert b"".join([chunk async for chunk in transfer.chunks]) == BODY
 
 
-async def test_a_mirror_without_ranges_begins_anew(up: UpstreamServer) -> None:
+@pytest.mark.parametrize("body", [BODY[9:999], BODY[9:1001]])
+async def test_a_part_of_another_length_than_announced_is_refused(up: UpstreamServer, body: bytes) -> None:
+    """Framed by the end of the connection or by chunks, nothing else would tell."""
     item = publish(up)
-    up.fault("/packages/", ignores_range=True)
-    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), offset=9, etag=None) as transfer:
-        assert transfer.offset == 0
+    said = {"Content-Range": f"bytes 9-999/{len(BODY)}", "Content-Length": None}
+    up.fault("/packages/", status=206, body=body, headers=said, framing="close")
+    async with open_mirror(up) as mirror:
+        with pytest.raises(MirrorFailed, match=r"one (ended 1 bytes too early|sends more than the 991 bytes)"):
+            await fetch(mirror, up.url(item), begin=9, end=1000)
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    [
+        f"bytes 9-998/{len(BODY)}",
+        f"bytes 9-1000/{len(BODY)}",
+        f"bytes 9-{len(BODY) - 1}/{len(BODY)}",
+        f"bytes 8-999/{len(BODY)}",
+        "bytes 9-1000/*",
+        "bytes 9-998/*",
+    ],
+)
+async def test_a_bounded_part_that_is_another_is_refused(up: UpstreamServer, content_range: str) -> None:
+    item = publish(up)
+    up.fault("/packages/", headers={"Content-Range": content_range, "Content-Length": None}, framing="close")
+    async with open_mirror(up) as mirror:
+        with pytest.raises(MirrorFailed, match="one sent another part"):
+            await fetch(mirror, up.url(item), begin=9, end=1000)
 
 
 @pytest.mark.parametrize(
@@ -605,24 +792,14 @@ async def test_a_part_that_is_not_the_rest_is_refused(up: UpstreamServer, conten
     up.fault("/packages/", headers={"Content-Range": content_range})
     async with open_mirror(up) as mirror:
         with pytest.raises(MirrorFailed, match=r"one sent (another|a) part"):
-            await fetch(mirror, up.url(item), offset=9)
+            await fetch(mirror, up.url(item), begin=9)
 
 
 async def test_a_part_of_unknown_whole_is_taken(up: UpstreamServer) -> None:
     item = publish(up)
     up.fault("/packages/", headers={"Content-Range": f"bytes 9-{len(BODY) - 1}/*"})
-    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), offset=9, etag=None) as transfer:
-        assert (transfer.offset, transfer.total) == (9, None)
-
-
-async def test_a_part_of_another_file_is_refused_even_if_the_condition_was_ignored(up: UpstreamServer) -> None:
-    item = publish(up)
-    async with open_mirror(up) as mirror:
-        async with mirror.transfer(up.url(item), offset=0, etag=None) as first:
-            etag = first.etag
-        up.fault("/packages/", headers={"ETag": '"other"'})
-        with pytest.raises(MirrorFailed, match="one has another demo"):
-            await fetch(mirror, up.url(item), offset=9, etag=etag)
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=9, end=None) as transfer:
+        assert (transfer.begin, transfer.total) == (9, None)
 
 
 async def test_a_part_that_nobody_asked_for_is_refused(up: UpstreamServer) -> None:
@@ -637,7 +814,7 @@ async def test_an_offset_at_or_past_the_end_is_a_failure(up: UpstreamServer) -> 
     item = publish(up)
     async with open_mirror(up) as mirror:
         with pytest.raises(MirrorFailed, match="one answered 416"):
-            await fetch(mirror, up.url(item), offset=len(BODY))
+            await fetch(mirror, up.url(item), begin=len(BODY))
 
 
 async def test_a_file_that_a_mirror_lists_and_lacks_is_not_found(up: UpstreamServer) -> None:
@@ -653,7 +830,7 @@ async def test_a_file_in_a_coding_is_refused(up: UpstreamServer, coding: str) ->
     item = publish(up)
     up.fault("/packages/", headers={"Content-Encoding": coding})
     async with open_mirror(up) as mirror:
-        for verb in (fetch(mirror, up.url(item)), fetch(mirror, up.url(item), offset=9)):
+        for verb in (fetch(mirror, up.url(item)), fetch(mirror, up.url(item), begin=9)):
             with pytest.raises(MirrorFailed, match=r"one sent demo-1\.0-py3-none-any\.whl packed as"):
                 await verb
 
@@ -672,17 +849,17 @@ async def test_a_file_bigger_than_the_limit_is_refused_before_it_comes(up: Upstr
     item = publish(up)
     async with open_mirror(up, max_file=len(BODY) - 1) as mirror:
         with pytest.raises(MirrorFailed, match="one sends more than"):
-            async with mirror.transfer(up.url(item), offset=0, etag=None):
+            async with mirror.transfer(up.url(item), begin=0, end=None):
                 pytest.fail("the head told it already")
         with pytest.raises(MirrorFailed, match="one sends more than"):
-            await fetch(mirror, up.url(item), offset=9)
+            await fetch(mirror, up.url(item), begin=9)
 
 
 async def test_what_goes_wrong_on_our_side_is_not_blamed_on_the_mirror(up: UpstreamServer) -> None:
     item = publish(up)
     async with open_mirror(up) as mirror:
         with pytest.raises(OSError, match="No space left"):
-            async with mirror.transfer(up.url(item), offset=0, etag=None):
+            async with mirror.transfer(up.url(item), begin=0, end=None):
                 raise OSError(28, "No space left on device")
         assert await fetch(mirror, up.url(item)) == BODY
 
@@ -692,7 +869,7 @@ async def test_whoever_leaves_early_leaves_nothing_behind(up: UpstreamServer) ->
     up.fault("/packages/", stall_after=MIB)
     async with open_mirror(up, connections=1) as mirror:
         for _ in range(3):
-            async with mirror.transfer(up.url(item), offset=0, etag=None) as transfer:
+            async with mirror.transfer(up.url(item), begin=0, end=None) as transfer:
                 assert await anext(transfer.chunks)
         up.heal()
         assert len(await fetch(mirror, up.url(item))) == len(BODY) * 40
@@ -702,7 +879,7 @@ async def test_a_paced_file_comes_while_it_is_sent(up: UpstreamServer) -> None:
     """The first bytes are here before the last have left."""
     item = publish(up, BODY * 2)
     up.fault("/packages/", **PACE)
-    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), offset=0, etag=None) as transfer:
+    async with open_mirror(up) as mirror, mirror.transfer(up.url(item), begin=0, end=None) as transfer:
         first = await anext(transfer.chunks)
         assert 0 < len(first) < len(BODY)
         rest = b"".join([chunk async for chunk in transfer.chunks])
@@ -745,9 +922,7 @@ async def test_the_list_of_projects_is_a_stream(packed: bool) -> None:
     async with UpstreamServer(packed=packed) as up, open_mirror(up) as mirror:
         for number in range(3000):
             up.publish(f"project-{number}", f"project_{number}-1.0.tar.gz", b"")
-        async with mirror.root() as root:
-            assert (root.url, root.content_type) == (up.simple, JSON)
-            body = b"".join([chunk async for chunk in root.chunks])
+        body = await names(mirror)
     assert len(json.loads(body)["projects"]) == 3000
 
 
@@ -774,7 +949,7 @@ async def test_the_upstream_in_a_thread_is_the_same_one() -> None:
         item = publish(up)
         up.fault("/packages/", stall_after=100)
         async with open_mirror(up) as mirror:
-            async with mirror.transfer(up.url(item), offset=0, etag=None) as transfer:
+            async with mirror.transfer(up.url(item), begin=0, end=None) as transfer:
                 first = await anext(transfer.chunks)
                 assert len(first) == 100
                 await asyncio.to_thread(up.heal)
@@ -801,3 +976,16 @@ async def test_the_upstream_serves_what_real_projects_hold(up: UpstreamServer) -
         up.listing.remove("demo-pkg", filename)
         with pytest.raises(NotFound):
             await fetch(mirror, up.url(item))
+
+
+async def test_connections_opened_ahead_are_those_that_questions_come_on(up: UpstreamServer) -> None:
+    up.publish("demo", *make.wheel("demo", "1.0"))
+    async with open_mirror(up, connections=4) as mirror:
+        await mirror.get_ready(9)
+        assert (up.connections, up.log) == (4, [])  # no more than it may have, and nothing is asked
+        await asyncio.gather(*(mirror.page(DEMO) for _ in range(4)))
+        assert up.connections == 4
+    up.refuse()
+    async with open_mirror(up) as mirror:
+        with pytest.raises(MirrorFailed, match="could not be reached"):
+            await mirror.get_ready(2)

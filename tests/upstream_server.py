@@ -21,7 +21,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, Literal, Self
 from urllib.parse import unquote
@@ -90,7 +90,13 @@ class Fault:
 
 
 class UpstreamServer:
-    """One server: `publish`, `fault`, `heal` and what it was asked for in `log`; all may be called from any thread."""
+    """One server: `publish`, `fault`, `heal` and what it was asked for in `log`; all may be called from any thread.
+
+    Imitations of real mirrors in tests/family have other paths and pages.
+    """
+
+    simple_path = "/simple/"
+    files_path = "/packages/"
 
     def __init__(
         self,
@@ -99,6 +105,7 @@ class UpstreamServer:
         links: str = "../../packages/",
         packed: bool = False,
         tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         """*kind*: of pages; "both" does as the client prefers.  *packed*: pages as gzip to those who take it.
 
@@ -109,6 +116,7 @@ class UpstreamServer:
         self.connections = 0
         """Connections ever accepted."""
         self.port = 0
+        self._address = address
         self._kind = kind
         self._packed = packed
         self._tls = tls
@@ -118,16 +126,16 @@ class UpstreamServer:
 
     @property
     def origin(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self._address}:{self.port}"
 
     @property
     def simple(self) -> str:
         """The URL to give to clients."""
-        return f"{self.origin}/simple/"
+        return f"{self.origin}{self.simple_path}"
 
     @property
     def files(self) -> str:
-        return f"{self.origin}/packages/"
+        return f"{self.origin}{self.files_path}"
 
     def publish(self, project: str, filename: str, body: bytes, **facts: Any) -> Item:
         """Put a file on the index, see Listing.publish."""
@@ -184,7 +192,9 @@ class UpstreamServer:
     def _open(self) -> None:
         self._thread = threading.get_ident()
         # Listens from here on, though connections are accepted a moment later.
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
+        self._listener = socket.create_server((self._address, self.port), backlog=512)
+        # asyncio leaves that to sockets of its own making; without it each answer waits 40 ms for an acknowledgement.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = self._listener.getsockname()[1]
         self._tasks.add(self._loop.create_task(self._serve()))
 
@@ -222,7 +232,9 @@ class UpstreamServer:
         request = Request(method, target, {name.strip().lower(): value.strip() for name, _, value in pairs})
         self.log.append(request)
         fault = self._fault(target)
-        return await Wire(writer, fault).send(request, self._reply(request, fault))
+        if fault.ignores_range:
+            request = replace(request, headers={k: v for k, v in request.headers.items() if k != "range"})
+        return await Wire(writer, fault).send(request, self.reply(request))
 
     def _fault(self, path: str) -> Fault:
         for prefix, fault in self._faults:
@@ -232,21 +244,42 @@ class UpstreamServer:
                 return fault
         return Fault()
 
-    def _reply(self, request: Request, fault: Fault) -> Reply:
+    def reply(self, request: Request) -> Reply:
+        """The honest answer to *request*."""
         path = unquote(request.path.partition("?")[0])
-        if found := re.fullmatch(r"/packages/(\w\w/\w\w/\w{60})/([^/]+)", path):
-            body = self.listing.find(found[1], found[2])
-            return file_reply(request, None if fault.ignores_range else request.headers.get("range"), body)
-        if path == "/simple/":
-            return self._page(request, lambda as_json: self.listing.root(as_json=as_json))
-        if found := re.fullmatch(r"/simple/([^/]+)(/?)", path):
-            if not found[2]:
+        if path.startswith(self.files_path):
+            return self.file(request, path.removeprefix(self.files_path))
+        return self.index(request, path)
+
+    def index(self, request: Request, path: str) -> Reply:
+        """For a *path* where there are no files."""
+        if path.startswith(self.simple_path):
+            name, slash, more = path.removeprefix(self.simple_path).partition("/")
+            if name and not slash:
                 return Reply(301, {"Location": path + "/"})
-            name = found[1]
-            return self._page(request, lambda as_json: self.listing.page(name, as_json=as_json))
+            if not more:
+                return self.page(request, name) if name else self.root(request)
+        return self.elsewhere(request, path)
+
+    def file(self, request: Request, rest: str) -> Reply:
+        """For the path *rest* below `files_path`."""
+        path, _, filename = rest.rpartition("/")
+        body = self.listing.find(path, filename)
+        return NOT_FOUND if body is None else file_reply(request, body)
+
+    def root(self, request: Request) -> Reply:
+        """The list of all projects."""
+        return self._represent(request, lambda as_json: self.listing.root(as_json=as_json))
+
+    def page(self, request: Request, name: str) -> Reply:
+        """The page of the project *name*."""
+        return self._represent(request, lambda as_json: self.listing.page(name, as_json=as_json))
+
+    def elsewhere(self, request: Request, path: str) -> Reply:
+        """For any other *path*."""
         return NOT_FOUND
 
-    def _page(self, request: Request, page: Callable[[bool], bytes | None]) -> Reply:
+    def _represent(self, request: Request, page: Callable[[bool], bytes | None]) -> Reply:
         content_type = TEXT + "; charset=utf-8"
         accept = request.headers.get("accept", "")
         if self._kind == "json" or (self._kind == "both" and JSON in accept):
@@ -256,6 +289,10 @@ class UpstreamServer:
         body = page(content_type == JSON)
         if body is None:
             return NOT_FOUND
+        return self.static(request, content_type, body)
+
+    def static(self, request: Request, content_type: str, body: bytes) -> Reply:
+        """A page as nginx sends it from its disk."""
         headers = {"Content-Type": content_type, **validators(body, EPOCH + self.listing.serial)}
         if unchanged(request, headers):
             return Reply(304, headers)
@@ -292,14 +329,12 @@ def unchanged(request: Request, headers: Mapping[str, str]) -> bool:
     return request.headers.get("if-modified-since") == headers["Last-Modified"]
 
 
-def file_reply(request: Request, wanted: str | None, body: bytes | None) -> Reply:
-    """A file, or the part of it that the Range *wanted* names and If-Range allows."""
-    if body is None:
-        return NOT_FOUND
+def file_reply(request: Request, body: bytes) -> Reply:
+    """A file, or the part of it that Range names and If-Range allows."""
     headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", **validators(body, EPOCH)}
     if unchanged(request, headers):
         return Reply(304, headers)
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
     if found is None or found[0] == "bytes=-" or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
         return Reply(200, headers, body)
     if found[1]:
@@ -359,12 +394,13 @@ class Wire:
 
     async def _body(self, body: bytes) -> bool:
         fault = self._fault
-        if fault.flip is not None:
+        if fault.flip is not None and fault.flip < len(body):  # a part may be shorter
             body = body[: fault.flip] + bytes([body[fault.flip] ^ 1]) + body[fault.flip + 1 :]
         if fault.cut_after is not None:
             body = body[: fault.cut_after]
         await self._part(body[: fault.stall_after])
-        if fault.stall_after is not None:
+        # Nobody may be left with a whole answer and a connection on which the next question is not read.
+        if fault.stall_after is not None and (len(body) > fault.stall_after or self._chunked or self._closes):
             await fault.lifted.wait()
             await self._part(body[fault.stall_after :])
         while fault.endless:
@@ -400,14 +436,23 @@ def reset(writer: asyncio.StreamWriter) -> None:
 def running_upstream(**settings: Any) -> Iterator[UpstreamServer]:
     """An UpstreamServer with *settings* in a thread of its own."""
     server = UpstreamServer(**settings)
+    with running(server):
+        yield server
+
+
+@contextlib.contextmanager
+def running(*servers: UpstreamServer) -> Iterator[None]:
+    """All of *servers*, in one thread of their own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="upstream", daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    for server in servers:
+        asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
     try:
-        yield server
+        yield
     finally:
-        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+        for server in servers:
+            asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

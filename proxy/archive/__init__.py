@@ -13,10 +13,11 @@ from typing import BinaryIO
 
 from ..errors import BadUpload
 from .meter import Limits, Meter
+from .remote import LIMITS, Part, RemoteWheel
 from .tars import read_tar
-from .zips import read_sdist_zip, read_wheel
+from .zips import peek_wheel, read_sdist_zip, read_wheel
 
-__all__ = ["Limits", "read_metadata"]
+__all__ = ["Limits", "Part", "RemoteWheel", "peek_metadata", "read_metadata"]
 
 
 def read_metadata(
@@ -36,3 +37,14 @@ def read_metadata(
     if filename.endswith(".zip"):
         return read_sdist_zip(handle, filename, meter)
     raise BadUpload("Only wheels (.whl) and source distributions (.tar.gz, .zip) can be uploaded.")
+
+
+def peek_metadata(
+    handle: BinaryIO, filename: str, limits: Limits = LIMITS, *, clock: Callable[[], float] = time.monotonic
+) -> bytes:
+    """The METADATA of a wheel that an index lists, byte for byte, going by its directory alone as RemoteWheel does.
+
+    Raise BadUpload as read_metadata does.  Blocks: run it in a thread.
+    """
+    meter = Meter(limits, packed=handle.seek(0, 2), clock=clock)
+    return peek_wheel(handle, filename, meter)

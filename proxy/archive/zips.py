@@ -12,9 +12,16 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import Version
 
 from ..errors import BadUpload
 from .meter import MOST_NAME, Meter, inside, is_named
@@ -39,6 +46,16 @@ _DESCRIPTORS = (12, 16, 20, 24)
 """Bytes that may stand behind a content: with and without signature, of 32 and of 64 bits."""
 
 
+class Bytes(Protocol):
+    """An archive's bytes: an open file, or what stands for one."""
+
+    def seek(self, offset: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def tell(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Member:
     """One member, as the directory lists it."""
@@ -55,13 +72,28 @@ class _Member:
     offset: int
 
 
-def read_wheel(handle: BinaryIO, filename: str, meter: Meter) -> bytes:
+def read_wheel(handle: Bytes, filename: str, meter: Meter) -> bytes:
     """The METADATA of the wheel *filename* (PyPA binary distribution format)."""
+    name, version = _release(filename)
+    return _core(handle, name, version, _members(handle, meter), meter)
+
+
+def peek_wheel(handle: Bytes, filename: str, meter: Meter) -> bytes:
+    """What read_wheel gives, going by the directory alone: of the other members not a byte is read."""
+    name, version = _release(filename)
+    members, _ = _directory(handle, meter)
+    return _core(handle, name, version, members, meter)
+
+
+def _release(filename: str) -> tuple[NormalizedName, Version]:
     try:
         name, version, _, _ = parse_wheel_filename(filename)
     except InvalidWheelFilename:
         raise BadUpload("The filename is not one that a wheel can have.") from None
-    members = _members(handle, meter)
+    return name, version
+
+
+def _core(handle: Bytes, name: NormalizedName, version: Version, members: Mapping[str, _Member], meter: Meter) -> bytes:
     folders = {path.partition("/")[0] for path in members}
     infos = [folder for folder in folders if folder.endswith(".dist-info")]
     if len(infos) != 1 or not is_named(infos[0].removesuffix(".dist-info"), name, version):
@@ -72,7 +104,7 @@ def read_wheel(handle: BinaryIO, filename: str, meter: Meter) -> bytes:
     return _content(handle, members[f"{infos[0]}/METADATA"], meter)
 
 
-def read_sdist_zip(handle: BinaryIO, filename: str, meter: Meter) -> bytes:
+def read_sdist_zip(handle: Bytes, filename: str, meter: Meter) -> bytes:
     """The PKG-INFO of the zipped sdist *filename*."""
     try:
         name, version = parse_sdist_filename(filename)
@@ -88,9 +120,19 @@ def read_sdist_zip(handle: BinaryIO, filename: str, meter: Meter) -> bytes:
     return _content(handle, members[f"{top}/PKG-INFO"], meter)
 
 
-def _members(handle: BinaryIO, meter: Meter) -> Mapping[str, _Member]:
+def _members(handle: Bytes, meter: Meter) -> Mapping[str, _Member]:
     """Every member by path, all of them checked."""
-    start, size, count = _directory(handle, meter.packed)
+    members, start = _directory(handle, meter)
+    _tile(handle, sorted(members.values(), key=lambda member: member.offset), start, meter)
+    handle.seek(257)
+    if handle.read(5) == b"ustar":
+        raise BadUpload("The archive is a zip and a tar in one.")
+    return members
+
+
+def _directory(handle: Bytes, meter: Meter) -> tuple[Mapping[str, _Member], int]:
+    """Every member by path, as the directory at the end lists it, and where that starts."""
+    start, size, count = _end(handle, meter.packed)
     members: dict[str, _Member] = {}
     for member in _listed(handle, start, size, meter):
         if member.name in members:
@@ -99,14 +141,10 @@ def _members(handle: BinaryIO, meter: Meter) -> Mapping[str, _Member]:
         members[member.name] = member
     if len(members) != count:
         raise BadUpload("The archive's directory is not of the length that it says.")
-    _tile(handle, sorted(members.values(), key=lambda member: member.offset), start, meter)
-    handle.seek(257)
-    if handle.read(5) == b"ustar":
-        raise BadUpload("The archive is a zip and a tar in one.")
-    return members
+    return members, start
 
 
-def _directory(handle: BinaryIO, length: int) -> tuple[int, int, int]:
+def _end(handle: Bytes, length: int) -> tuple[int, int, int]:
     """Where the directory starts, its bytes, and how many members it lists."""
     if length < _END.size:
         raise BadUpload("The file is not a zip archive.")
@@ -129,7 +167,7 @@ def _directory(handle: BinaryIO, length: int) -> tuple[int, int, int]:
     return start, size, count
 
 
-def _listed(handle: BinaryIO, start: int, size: int, meter: Meter) -> Iterator[_Member]:
+def _listed(handle: Bytes, start: int, size: int, meter: Meter) -> Iterator[_Member]:
     """The members, in the directory's order."""
     handle.seek(start)
     directory = handle.read(size)
@@ -197,7 +235,7 @@ def _wide(extra: bytes) -> list[int]:
     return []
 
 
-def _tile(handle: BinaryIO, members: list[_Member], end: int, meter: Meter) -> None:
+def _tile(handle: Bytes, members: list[_Member], end: int, meter: Meter) -> None:
     """See that *members*, in the order of their places, fill the file up to *end*, and say what the directory says."""
     at = 0
     for number, member in enumerate(members):
@@ -214,7 +252,7 @@ def _tile(handle: BinaryIO, members: list[_Member], end: int, meter: Meter) -> N
         raise BadUpload("The archive's members overlap, or leave a gap.")
 
 
-def _content_start(handle: BinaryIO, member: _Member) -> int:
+def _content_start(handle: Bytes, member: _Member) -> int:
     """Where the content of *member* starts; raise BadUpload where it says otherwise than the directory."""
     fields = _unpack(_MEMBER, handle, member.offset)
     signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = fields
@@ -239,7 +277,7 @@ def _content_start(handle: BinaryIO, member: _Member) -> int:
     return handle.tell()
 
 
-def _content(handle: BinaryIO, member: _Member, meter: Meter) -> bytes:
+def _content(handle: Bytes, member: _Member, meter: Meter) -> bytes:
     most = meter.limits.max_metadata
     if member.size > most or member.packed > most:
         raise BadUpload(f"The metadata is longer than {most} bytes.")
@@ -255,7 +293,7 @@ def _content(handle: BinaryIO, member: _Member, meter: Meter) -> bytes:
     return content
 
 
-def _unpack(shape: struct.Struct, handle: BinaryIO, offset: int) -> tuple[Any, ...]:
+def _unpack(shape: struct.Struct, handle: Bytes, offset: int) -> tuple[Any, ...]:
     """The fields of *shape* at *offset*: a signature of four bytes, and numbers."""
     handle.seek(offset)
     data = handle.read(shape.size)

@@ -1,14 +1,16 @@
 """TOML, environment and flags become one frozen Settings, or every problem at once with the place it stands at.
 
-`tables` says which settings there are, `values` how one is written, `sources` where they come from, `lines` on
-which line of a TOML file, and `show` prints them back.
+`tables` says which settings there are, `values` and `urls` how one is written, `sources` where they come from, `lines`
+on which line of a TOML file, and `show` prints them back; `credentials` reads what no setting holds.
 """
 
 from __future__ import annotations
 
+from .credentials import Login
 from .sources import ConfigError, Configuration, Flags, load
 from .tables import Auth, Cache, Index, Private, Server, Settings, Storage, Upload
-from .values import Listen, MirrorURL, Network, Seconds, Size
+from .urls import MirrorURL
+from .values import Listen, Network, Seconds, Size
 
 __all__ = [
     "Auth",
@@ -18,6 +20,7 @@ __all__ = [
     "Flags",
     "Index",
     "Listen",
+    "Login",
     "MirrorURL",
     "Network",
     "Private",

@@ -10,7 +10,8 @@ from pathlib import Path
 from .lines import Key
 from .sources import Configuration
 from .tables import Table
-from .values import Listen, MirrorURL, Seconds, Size
+from .urls import MirrorURL
+from .values import Listen, Seconds, Size
 
 
 def show(configuration: Configuration) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Where settings come from: a flag wins over the environment, that over the file, that over the default.
 
 The environment has one variable for each setting, `YIZHAN_` with section and key in capitals and two underscores
-between them: `YIZHAN_CACHE__MAX_SIZE="10 GB"`, `YIZHAN_INDEX__MIRRORS='["tuna"]'` (of the first index).  Lists,
-numbers and truth values are written as JSON, all else as it stands.
+between them: `YIZHAN_CACHE__MAX_SIZE="10 GB"`, `YIZHAN_INDEX__MIRRORS='["tuna"]'` (of the first index, number 0) and
+`YIZHAN_INDEX__1__MIRRORS` (of the second).  Lists, numbers and truth values are written as JSON, all else as it stands.
+`YIZHAN_CREDENTIALS_<INDEX>` is no setting but a password, and looked at by proxy.config.credentials alone.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from .credentials import LOGIN_PREFIX, Login, login_variable, read_credentials
 from .lines import Key, key_lines
-from .tables import Settings, every_setting, sections
-from .values import close
+from .tables import Index, Settings, every_setting, sections
+from .values import ENVIRONMENT, close
 
 PREFIX = "YIZHAN_"
+
+_NUMBERED = re.compile(rf"{PREFIX}INDEX__(0|[1-9][0-9]{{0,3}})__")
 
 _SAYS = {
     "bool_type": "should be true or false",
     "dict_type": "should be a table",
     "int_type": "should be a whole number",
     "greater_than": "should be more than 0",
+    "greater_than_equal": "should be 0 or more",
     "missing": "is not written, and neither $HOME nor another variable tells where it could be",
     "model_type": "should be a table",
     "string_type": "should be text in quotes",
@@ -79,6 +84,24 @@ class Configuration:
     settings: Settings
     places: Mapping[Key, Place]
 
+    def credentials(self, environment: Mapping[str, str]) -> Mapping[str, Mapping[str, Login]]:
+        """By index and origin, what the operator's own mirrors want to be told; raise ConfigError with every problem.
+
+        Reads files, and is no part of `load`: who only looks at settings need not be let in on the passwords.
+        """
+        found: dict[str, Mapping[str, Login]] = {}
+        problems = list[str]()
+        for number, index in enumerate(self.settings.index):
+            try:
+                found[index.name] = read_credentials(index.credentials, index.name, index.mirrors, environment)
+            except ValueError as error:
+                key: Key = ("index", number, "credentials")
+                place = _place(self.places, key)
+                problems.append(_line(place, _named(place, key, str(error))))
+        if problems:
+            raise ConfigError(tuple(problems))
+        return found
+
 
 def load(file: Path | None, *, environment: Mapping[str, str], flags: Flags | None = None) -> Configuration:
     """Read *file* (None: there is none), *environment* and *flags*; raise ConfigError with every problem found."""
@@ -88,6 +111,7 @@ def load(file: Path | None, *, environment: Mapping[str, str], flags: Flags | No
     draft.lay_environment(environment)
     draft.lay_flags(flags or Flags())
     draft.compute_folders(environment)
+    draft.check_indexes(environment)
     return draft.finish()
 
 
@@ -109,19 +133,24 @@ class _Draft:
         except ValueError as error:
             raise ConfigError((_syntax_problem(file, text, str(error)),)) from None
         self._places = {key: Place(str(file), line) for key, line in key_lines(text).items()}
-        indexes = self._data.get("index")
-        if isinstance(indexes, list) and len(indexes) > 1:
-            self._complain(("index", 1), "this version stands before one index; take this one out")
 
     def lay_environment(self, environment: Mapping[str, str]) -> None:
         settings = {_variable(section, key): (section, key, field) for section, key, field in every_setting()}
-        for variable in sorted(name for name in environment if name.startswith(PREFIX)):
-            place = Place(f"environment: {variable}")
-            if variable in settings:
-                section, key, field = settings[variable]
-                self._put(section, key, _from_text(environment[variable], field), place)
-            else:
-                self._problems.append((place, f"there is no such setting{close(variable.upper(), settings)}"))
+        seen: dict[Key, str] = {}
+        for number, variable in sorted(map(_number, environment)):
+            if not variable.startswith(PREFIX) or variable.startswith(LOGIN_PREFIX):
+                continue
+            place, plain = Place(f"environment: {variable}"), _NUMBERED.sub(f"{PREFIX}INDEX__", variable)
+            if plain not in settings:
+                meant = close(plain.upper(), settings)
+                if plain != variable:
+                    meant = meant.replace("INDEX__", f"INDEX__{number}__")
+                self._problems.append((place, f"there is no such setting{meant}"))
+                continue
+            section, key, field = settings[plain]
+            if (other := seen.setdefault((section, number, key), variable)) != variable:
+                self._problems.append((place, f"is the same setting as {other}; unset one of them"))
+            self._put(section, key, _from_text(environment[variable], field), place, number)
 
     def lay_flags(self, flags: Flags) -> None:
         if flags.listen is not None:
@@ -151,6 +180,26 @@ class _Draft:
             elif home:
                 self._put("storage", key, f"{home}/{below}/yizhan", Place("$HOME"))
 
+    def check_indexes(self, environment: Mapping[str, str]) -> None:
+        """What no table can tell alone: that names are unique, and that each password is some index's."""
+        indexes = self._data.get("index", [{}])
+        names: dict[object, Key] = {}
+        asking = set[str]()
+        for number, table in enumerate(indexes if isinstance(indexes, list) else ()):
+            name = table.get("name", Index.model_fields["name"].default) if isinstance(table, dict) else None
+            if not isinstance(name, str):
+                continue
+            key: Key = ("index", number, "name")
+            if (other := names.setdefault(name, key)) != key:
+                where = self._place(other) or "the first index"
+                self._complain(key, f"{name!r} is the name of another index, at {where}; give each a name of its own")
+            if table.get("credentials") == ENVIRONMENT:
+                asking.add(login_variable(name))
+        for variable in sorted(environment):
+            if variable.startswith(LOGIN_PREFIX) and variable not in asking:
+                says = f"no index of that name has credentials = 'environment'{close(variable, asking)}"
+                self._problems.append((Place(f"environment: {variable}"), says))
+
     def finish(self) -> Configuration:
         try:
             settings = Settings.model_validate(self._data)
@@ -161,44 +210,61 @@ class _Draft:
             if not self._problems:
                 return Configuration(settings, MappingProxyType(self._places))
         self._problems.sort(key=_line_of)
-        raise ConfigError(tuple(says if place is None else f"{place}: {says}" for place, says in self._problems))
+        raise ConfigError(tuple(_line(place, says) for place, says in self._problems))
 
-    def _put(self, section: str, key: str, value: object, place: Place) -> None:
-        table = self._table(section, place)
+    def _put(self, section: str, key: str, value: object, place: Place, number: int = 0) -> None:
+        """*number* tells which index is meant, where it is a setting of one."""
+        table = self._table(section, place, number)
         if table is not None:
             table[key] = value
-            self._places[self._key(section, key)] = place
+            self._places[(section, number, key) if section == "index" else (section, key)] = place
 
     def _add_networks(self, networks: tuple[str, ...], place: Place) -> None:
         table = self._table("index", place)
         if table is not None and isinstance(there := table.setdefault("networks", []), list):
             for network in networks:
-                self._places[*self._key("index", "networks"), len(there)] = place
+                self._places["index", 0, "networks", len(there)] = place
                 there.append(network)
 
-    def _table(self, section: str, place: Place) -> dict[str, Any] | None:
-        """The section to write into; None where it cannot be, which is a problem noted here or found by `finish`."""
+    def _table(self, section: str, place: Place, number: int = 0) -> dict[str, Any] | None:
+        """The table to write into; None where it cannot be, which is a problem noted here or found by `finish`."""
         found = self._data.setdefault(section, [{}] if section == "index" else {})
         if section == "index" and found == []:
             self._problems.append((place, f"there is no index to set this for: index = [] ({self._place(('index',))})"))
             return None
         if section == "index" and isinstance(found, list):
-            found = found[0]
+            if number > len(found):
+                self._problems.append((place, f"there is no index {number}; the next one would be {len(found)}"))
+                return None
+            if number == len(found):
+                found.append({})
+                self._places["index", number] = place
+            found = found[number]
         return found if isinstance(found, dict) else None
-
-    def _key(self, section: str, key: str) -> Key:
-        return (section, 0, key) if section == "index" else (section, key)
 
     def _complain(self, key: Key, says: str) -> None:
         place = self._place(key)
-        name = ".".join(part for part in key if isinstance(part, str))
-        self._problems.append((place, says if place and place.line is None else f"{name}: {says}"))
+        self._problems.append((place, _named(place, key, says)))
 
     def _place(self, key: Key) -> Place | None:
-        """Where *key* was written, or what it stands in."""
-        while key and key not in self._places:
-            key = key[:-1]
-        return self._places.get(key)
+        return _place(self._places, key)
+
+
+def _place(places: Mapping[Key, Place], key: Key) -> Place | None:
+    """Where *key* was written, or what it stands in."""
+    while key and key not in places:
+        key = key[:-1]
+    return places.get(key)
+
+
+def _named(place: Place | None, key: Key, says: str) -> str:
+    """*says*, behind the name of the setting, where *place* does not hold it anyway."""
+    name = ".".join(part for part in key if isinstance(part, str))
+    return says if place and place.line is None else f"{name}: {says}"
+
+
+def _line(place: Place | None, says: str) -> str:
+    return says if place is None else f"{place}: {says}"
 
 
 def _line_of(problem: tuple[Place | None, str]) -> int:
@@ -228,6 +294,12 @@ def _syntax_problem(file: Path, text: str, said: str) -> str:
 
 def _variable(section: str, key: str) -> str:
     return f"{PREFIX}{section}__{key}".upper()
+
+
+def _number(variable: str) -> tuple[int, str]:
+    """The number of the index that *variable* sets something for, 0 where it tells none, and the variable."""
+    numbered = _NUMBERED.match(variable)
+    return (int(numbered[1]) if numbered else 0, variable)
 
 
 def _from_text(text: str, field: FieldInfo) -> object:

@@ -13,9 +13,11 @@ from packaging.utils import NormalizedName
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
+from ..simple.names import NamePattern
 from ..upstream import presets
-from . import values
-from .values import Listen, MirrorURL, Network, Seconds, Size
+from . import urls, values
+from .urls import MirrorURL
+from .values import Listen, Network, Seconds, Size
 
 Duration = Annotated[Seconds, PlainValidator(Seconds.read)]
 """May be nothing at all: "0 s"."""
@@ -23,6 +25,7 @@ Timeout = Annotated[Seconds, PlainValidator(Seconds.read_positive)]
 """More than nothing: aiohttp takes a 0 for "wait for ever"."""
 Bytes = Annotated[Size, PlainValidator(Size.read)]
 Count = Annotated[int, Field(gt=0)]
+CountOrNone = Annotated[int, Field(ge=0)]
 Folder = Annotated[Path, PlainValidator(values.read_path)]
 OptionalPath = Annotated[Path | None, PlainValidator(values.read_optional_path)]
 
@@ -31,9 +34,20 @@ Lax = Field(strict=False)
 Networks = Annotated[tuple[Annotated[Network, PlainValidator(values.read_network)], ...], Lax]
 DialledNetworks = Annotated[tuple[Annotated[Network, PlainValidator(values.read_dialled_network)], ...], Lax]
 Hosts = Annotated[tuple[Annotated[str, PlainValidator(values.read_host)], ...], Lax]
-Mirrors = Annotated[tuple[Annotated[MirrorURL, PlainValidator(MirrorURL.read)], ...], Lax]
-Patterns = Annotated[tuple[Annotated[str, PlainValidator(values.read_pattern)], ...], Lax]
+Patterns = Annotated[tuple[Annotated[NamePattern, PlainValidator(values.read_pattern)], ...], Lax]
+NamePatterns = Annotated[tuple[Annotated[NamePattern, PlainValidator(values.read_index_pattern)], ...], Lax]
+Statuses = Annotated[tuple[Annotated[int, PlainValidator(values.read_status)], ...], Lax]
+LoginSource = Annotated[Path | Literal["environment"] | None, PlainValidator(values.read_login_source)]
 Projects = Annotated[tuple[Annotated[NormalizedName, PlainValidator(values.read_project)], ...], Lax]
+
+
+def _read_mirror(value: object, info: ValidationInfo) -> MirrorURL:
+    return MirrorURL.read_page(value) if info.data.get("kind") == "find-links" else MirrorURL.read(value)
+
+
+Mirrors = Annotated[
+    tuple[Annotated[MirrorURL, PlainValidator(_read_mirror)], ...], Field(strict=False, validate_default=True)
+]
 
 
 class Table(BaseModel):
@@ -44,7 +58,7 @@ class Table(BaseModel):
 
 class Server(Table):
     listen: Annotated[Listen, PlainValidator(Listen.read)] = Listen("127.0.0.1", 8080)
-    public_url: Annotated[str, PlainValidator(values.read_public_url)] = ""
+    public_url: Annotated[str, PlainValidator(urls.read_public_url)] = ""
     """Ends in a slash; empty where the Host header tells."""
     trusted_proxies: Networks = ()
     grace: Duration = Seconds(20)
@@ -74,33 +88,79 @@ class Index(Table):
     """One upstream index, and the mirrors that copy it."""
 
     name: Annotated[str, PlainValidator(values.read_word)] = "pypi"
+    kind: Literal["simple", "find-links"] = "simple"
     mirrors: Mirrors = tuple(map(MirrorURL.read, presets.DEFAULT))
+    names: NamePatterns = ()
+    """Which names it may answer for; empty is every name."""
+    credentials: LoginSource = None
+    user_agent: Annotated[str, PlainValidator(values.read_user_agent)] = ""
+    """Empty is our own."""
+    unknown: Statuses = ()
+    """Empty where nothing is written: then unknown_at says which they are."""
     fresh: Duration = Seconds(5 * 60)
+    full_fetch: Duration = Seconds(24 * 3600)
     absent: Duration = Seconds(60)
     root_fresh: Duration = Seconds(60 * 60)
     hosts: Hosts = ()
     networks: DialledNetworks = ()
-    ca: OptionalPath = None
-    proxy: Annotated[str, PlainValidator(values.read_proxy)] = ""
+    ca: Annotated[Path | None, PlainValidator(values.read_bundle)] = None
+    proxy: Annotated[str, PlainValidator(urls.read_proxy)] = ""
     connect_timeout: Timeout = Seconds(4)
     answer_timeout: Timeout = Seconds(5)
+    hedge: Duration = Seconds(1)
     stall_timeout: Timeout = Seconds(10)
+    low_speed: Bytes = Size(4 * 2**10)
+    """Bytes per second."""
     soft_deadline: Duration = Seconds(2)
     hard_deadline: Timeout = Seconds(10)
+    pause: Timeout = Seconds(5)
+    longest_pause: Annotated[Timeout, Field(validate_default=True)] = Seconds(5 * 60)
+    refusal_pause: Timeout = Seconds(10 * 60)
     connections: Count = 16
+    segment_above: Bytes = Size(8 * 2**20)
+    segments: Count = 8
     max_page: Bytes = Size(64 * 2**20)
     max_root: Bytes = Size(128 * 2**20)
     max_file: Bytes = Size(20 * 10**9)
+    removed: Literal["withhold", "keep"] = "withhold"
+    heal: bool = True
+    estimated_times: bool = False
+    look_ahead: CountOrNone = 200
+    look_ahead_depth: Count = 8
 
     @field_validator("mirrors")
     @classmethod
-    def _is_a_set(cls, mirrors: tuple[MirrorURL, ...]) -> tuple[MirrorURL, ...]:
+    def _is_a_set(cls, mirrors: tuple[MirrorURL, ...], info: ValidationInfo) -> tuple[MirrorURL, ...]:
         if not mirrors:
             raise ValueError("should name at least one mirror; for private projects alone write index = []")
+        if info.data.get("kind") == "find-links" and mirrors[0].preset:  # the default
+            raise ValueError(f"holds no URL, and {urls.PAGE_WANTED}")
         for place, mirror in enumerate(mirrors):
-            if mirror in mirrors[:place]:
+            other = next((other for other in mirrors[:place] if other.name == mirror.name), None)
+            if other == mirror:
                 raise ValueError(f"names {str(mirror)!r} twice")
+            if other is not None:
+                raise ValueError(f"{str(other)!r} and {str(mirror)!r} go by one name, {mirror.name!r}; take one out")
         return mirrors
+
+    @field_validator("credentials")
+    @classmethod
+    def _has_a_use(cls, setting: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        mirrors = info.data.get("mirrors")  # not there where they are wrong
+        if setting is not None and mirrors and all(mirror.preset for mirror in mirrors):
+            raise ValueError("is for mirrors given by their URL; those known by name want no password, and get none")
+        return setting
+
+    @field_validator("longest_pause")
+    @classmethod
+    def _is_the_longest(cls, longest: Seconds, info: ValidationInfo) -> Seconds:
+        if longest < (shortest := info.data.get("pause", longest)):
+            raise ValueError(f"should be no shorter than pause, which is {str(shortest)!r}")
+        return longest
+
+    def unknown_at(self, mirror: MirrorURL) -> tuple[int, ...]:
+        """The statuses by which *mirror* says that there is no such project or file."""
+        return self.unknown or presets.unknown_at(mirror.url)
 
 
 class Private(Table):
@@ -113,7 +173,7 @@ class Private(Table):
     def _is_not_reserved(cls, overlay: tuple[NormalizedName, ...], info: ValidationInfo) -> tuple[NormalizedName, ...]:
         for name in overlay:
             for pattern in info.data.get("reserved", ()):
-                if values.covers(pattern, name):
+                if pattern.covers(name):
                     raise ValueError(
                         f"{name!r} is reserved too, by {pattern!r}: a name is answered from here alone or from both"
                     )
@@ -145,7 +205,7 @@ class Settings(Table):
     storage: Storage
     cache: Cache = Cache()
     index: Annotated[tuple[Index, ...], Lax] = (Index(),)
-    """None for private projects alone; more than one comes later, and `load` refuses it until then."""
+    """In the order in which they are asked; none for private projects alone.  `load` sees that names are unique."""
     private: Private = Private()
     auth: Auth = Auth()
     upload: Upload = Upload()

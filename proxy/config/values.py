@@ -1,4 +1,4 @@
-"""How one value is written in a configuration, and the type it becomes: pure.
+"""How one value is written in a configuration, and the type it becomes: pure, but for a file of certificates.
 
 Every `read` takes what TOML gave, or a value that was read before, and raises ValueError with the end of a sentence
 that began with the setting's name: "server.listen: should be ...".
@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import difflib
 import re
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Self
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from typing import Literal, Self
 
 from packaging.utils import NormalizedName
 
 from ..errors import NotFound
-from ..simple.names import parse_name
-from ..upstream.presets import PRESETS
+from ..simple.names import NamePattern, parse_name
 
 Network = IPv4Network | IPv6Network
 
 _AMOUNT = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,6})?)\s*([A-Za-z]+)\Z")
 _HOST = re.compile(r"(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
+_PRINTABLE = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?\Z")
 _WORD = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z")
 
 _DURATIONS = {"ms": Decimal("0.001"), "s": Decimal(1), "min": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
@@ -43,6 +43,12 @@ _SIZES = {
 _LONGEST = 366 * 86400
 _LARGEST = 2**60
 
+ENVIRONMENT = "environment"
+"""Written in place of a file or URL whose content the environment holds."""
+
+_NO_ANSWER = frozenset({401, 408, 425, 429})
+"""Statuses of the 4xx kind that tell of the asker or of the moment, and nothing of what was asked for."""
+
 ROUTE_WORDS = frozenset({"simple", "packages", "legacy"})
 """First parts of our own URLs, which `/<index>/simple/` must not hide.  "pypi" is none: only `/pypi/<name>/json` is."""
 
@@ -51,6 +57,13 @@ def close(word: str, words: Iterable[str]) -> str:
     """The end of a sentence that offers the one of *words* that *word* was meant to be; empty where none is near."""
     found = difflib.get_close_matches(word, sorted(words), 1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def read_text(value: object) -> str:
+    """Any text."""
+    if not isinstance(value, str):
+        raise ValueError("should be text in quotes")  # noqa: TRY004 -- pydantic collects ValueErrors only
+    return value
 
 
 class Seconds(float):
@@ -118,7 +131,7 @@ class Listen:
         if isinstance(value, cls):
             return value
         shape = "should be host:port, as in '127.0.0.1:8080', '[::1]:8080', or ':8080' for every interface"
-        host, colon, port = _text(value).rpartition(":")
+        host, colon, port = read_text(value).rpartition(":")
         if not colon or not re.match(r"[0-9]{1,5}\Z", port):
             raise ValueError(shape)
         if int(port) > 65535:
@@ -144,74 +157,11 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorURL:
-    """One server that copies an index."""
-
-    name: str
-    """For people, logs and metrics: the preset's, else the URL without what all such URLs share."""
-    url: str
-    """Of the Simple API's root, with the slash at its end."""
-
-    @classmethod
-    def read(cls, value: object) -> MirrorURL:
-        if isinstance(value, cls):
-            return value
-        text = _text(value)
-        for preset in PRESETS:
-            if preset.name == text:
-                return cls(preset.name, preset.url)
-        if "://" not in text:
-            known = [preset.name for preset in PRESETS]
-            listed = ", ".join(known)
-            raise ValueError(f"{text!r} is no URL, and none of the known mirrors {listed}{close(text, known)}")
-        url = read_url(text)
-        return cls(url.partition("://")[2].removesuffix("/").removesuffix("/simple"), url)
-
-    @property
-    def preset(self) -> bool:
-        """Whether it is one of the mirrors known by name, and not the operator's own URL."""
-        return any((self.name, self.url) == (preset.name, preset.url) for preset in PRESETS)
-
-    def __str__(self) -> str:
-        return self.name if self.preset else self.url
-
-
-def read_url(value: object, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """A plain URL, with a slash at its end: no credentials, query or fragment."""
-    text = _text(value)
-    if not text.isascii() or re.search(r"[\x00-\x20\x7f\\]", text):
-        raise ValueError("should be a URL without spaces, backslashes or letters beyond ASCII")
-    parts = _split(text)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"should be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    if "@" in parts.netloc:
-        raise ValueError("should hold no user name or password: a URL is shown in logs and on pages")
-    if "?" in text or "#" in text:
-        raise ValueError("should be a URL without ? and #")
-    return urlunsplit((parts.scheme, parts.netloc.lower(), f"{parts.path.rstrip('/')}/", "", ""))
-
-
-def read_public_url(value: object) -> str:
-    """As *read_url*, or nothing at all."""
-    return "" if value == "" else read_url(value)
-
-
-def read_proxy(value: object) -> str:
-    """Empty, "environment", or the URL of an HTTP proxy."""
-    if value in ("", "environment"):
-        return str(value)
-    try:
-        return read_url(value, ("http",))
-    except ValueError as error:
-        raise ValueError(f"{error}, or 'environment', which takes $HTTPS_PROXY with its credentials") from None
-
-
 def read_network(value: object) -> Network:
     """A network in CIDR notation."""
     if isinstance(value, IPv4Network | IPv6Network):
         return value
-    text = _text(value)
+    text = read_text(value)
     try:
         return ip_network(text)
     except ValueError:
@@ -233,7 +183,7 @@ def read_dialled_network(value: object) -> Network:
 
 def read_host(value: object) -> str:
     """A plain host name, in lower case."""
-    text = _text(value).lower()
+    text = read_text(value).lower()
     if len(text) > 253 or not _HOST.match(text):
         raise ValueError(f"{text!r} is no plain host name such as 'files.example.cn': no scheme, port, path or *")
     return text
@@ -241,7 +191,7 @@ def read_host(value: object) -> str:
 
 def read_word(value: object) -> str:
     """An index's name, which stands in URLs and metrics."""
-    text = _text(value)
+    text = read_text(value)
     if not _WORD.match(text):
         raise ValueError(f"{text!r} should be a word of small letters, digits and hyphens, as in 'pypi'")
     if text in ROUTE_WORDS:
@@ -251,35 +201,74 @@ def read_word(value: object) -> str:
 
 def read_project(value: object) -> NormalizedName:
     """A project's name, normalised (PEP 503)."""
-    text = _text(value)
+    text = read_text(value)
     if (name := _project(text)) is None:
         raise ValueError(f"{text!r} is not the name of a project")
     return name
 
 
-def read_pattern(value: object) -> str:
+def read_pattern(value: object) -> NamePattern:
     """A project's name, or a prefix that ends in `-*`, normalised: `acme-*` covers acme and acme-sdk (PEP 752)."""
-    text = _text(value)
-    if text == "*":
+    if value == "*":
         raise ValueError("'*' would reserve every name; for private projects alone write index = []")
-    prefix = text.endswith("-*")
-    if name := _project(text.removesuffix("-*") if prefix else text):
-        return f"{name}-*" if prefix else name
+    return _pattern(read_text(value), ("-*",), "-*")
+
+
+def read_index_pattern(value: object) -> NamePattern:
+    """As *read_pattern*, or a prefix that ends in `*` alone: the names of an index are found, not claimed."""
+    if value == "*":
+        raise ValueError("'*' is every name; for that write names = []")
+    return _pattern(read_text(value), ("-*", "*"), "* or -*")
+
+
+def _pattern(text: str, endings: tuple[str, ...], shape: str) -> NamePattern:
+    """*text* as a pattern, where it is a name or a name and one of *endings*, which *shape* tells the operator of."""
+    ending = next((ending for ending in endings if text.endswith(ending)), "")
+    if name := _project(text.removesuffix(ending)):
+        return NamePattern(name + ending)
     if not re.search(r"[*?\[\]]", text):
         raise ValueError(f"{text!r} is not the name of a project")
     stem = _project(re.split(r"[*?\[\]]", text)[0].strip("-_."))
     meant = f"; did you mean '{stem}-*', which covers {stem} and {stem}-...?" if stem else ""
-    raise ValueError(f"{text!r} should be a project's name, or a name followed by -* and nothing else{meant}")
+    raise ValueError(f"{text!r} should be a project's name, or a name followed by {shape} and nothing else{meant}")
 
 
-def covers(pattern: str, name: NormalizedName) -> bool:
-    """Whether a *pattern* of read_pattern covers *name*, as proxy.policy will judge it (held together by a test)."""
-    return name == pattern.removesuffix("-*") or (pattern.endswith("-*") and name.startswith(pattern[:-1]))
+def read_status(value: object) -> int:
+    """A status by which a server can say that it does not have what it was asked for."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value < 500 or value in _NO_ANSWER:
+        refused = ", ".join(map(str, sorted(_NO_ANSWER)))
+        raise ValueError(
+            f"{value!r} does not say that something is unknown: write statuses such as 403, 404 and 410 "
+            f"(from 400 to 499, but not {refused})"
+        )
+    return value
+
+
+def read_user_agent(value: object) -> str:
+    """What a request says of its sender (RFC 9110, section 10.1.5); empty for our own."""
+    text = read_text(value)
+    if text and not _PRINTABLE.match(text):
+        raise ValueError(
+            "should be one line of at most 200 letters, digits and signs of ASCII, as in 'acme/1.0 (+ops@acme.example)'"
+        )
+    return text
+
+
+def read_login_source(value: object) -> Path | Literal["environment"] | None:
+    """Where user names and passwords are: a file, the environment, or None where it is empty."""
+    if value in ("", None):
+        return None
+    if value == ENVIRONMENT:
+        return "environment"
+    try:
+        return read_path(value)
+    except ValueError:  # whose words repeat the value, and it may be a password that stands in the wrong place
+        raise ValueError("should be the absolute path of a netrc file, or 'environment'") from None
 
 
 def read_path(value: object) -> Path:
     """An absolute path: a daemon's working folder is nobody's choice."""
-    path = value if isinstance(value, Path) else Path(_text(value))
+    path = value if isinstance(value, Path) else Path(read_text(value))
     if not path.is_absolute() or "\0" in str(path):
         raise ValueError(f"{str(path)!r} should be an absolute path")
     return path
@@ -290,10 +279,17 @@ def read_optional_path(value: object) -> Path | None:
     return None if value in ("", None) else read_path(value)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("should be text in quotes")  # noqa: TRY004 -- pydantic collects ValueErrors only
-    return value
+def read_bundle(value: object) -> Path | None:
+    """A file of certificate authorities (PEM), None where it is empty; read here, as no server starts without it."""
+    path = read_optional_path(value)
+    if path is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            raise ValueError(f"{path} holds no certificate in PEM format") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    return path
 
 
 def _amount(value: object, units: Iterable[str], shape: str) -> tuple[Decimal, str]:
@@ -308,15 +304,6 @@ def _address(text: str, shape: str) -> object:
         return ip_address(text)
     except ValueError:
         raise ValueError(shape) from None
-
-
-def _split(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises where it is no number up to 65535
-    except ValueError:
-        raise ValueError("should be a URL with a plain host and port") from None
-    return parts
 
 
 def _project(text: str) -> NormalizedName | None:

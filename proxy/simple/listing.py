@@ -62,8 +62,10 @@ class Entry(msgspec.Struct, rename="kebab", kw_only=True, gc=False):
 class Listing:
     """The files of one page, as its reader comes upon them."""
 
-    def __init__(self, *, name: NormalizedName, url: str, origin: str, base: str) -> None:
+    def __init__(self, *, name: NormalizedName, url: str, origin: str, base: str, flat: bool = False) -> None:
+        """*flat*: files of any project are taken, whose *name* then stands for none."""
         self._name = name
+        self._flat = flat
         self._links = Links(url)
         self._origin = origin
         self._base = base
@@ -77,7 +79,7 @@ class Listing:
         filename = entry.filename
         if filename in self._files or not is_distribution(filename):
             return
-        rivals = self._rivals(filename)
+        rivals = () if self._flat else rivals_of(filename, self._name)
         url = None if rivals is None else self._links.absolute(entry.url)
         if rivals is None or url is None:
             return
@@ -111,16 +113,17 @@ class Listing:
             rivals=frozenset(rival for file in self._files.values() for rival in file.rivals),
         )
 
-    def _rivals(self, filename: str) -> tuple[NormalizedName, ...] | None:
-        """Other projects that *filename* can belong to; None where it cannot be this one's (rule 87)."""
-        hyphens = filename.count("-")
-        # projects_of() parses versions: only where a hyphen more than one leaves a choice is it worth that.
-        if hyphens == 1 or filename[-4:].lower() == ".whl":
-            return () if belongs(filename, self._name) else None
-        if hyphens > _MAX_HYPHENS:
-            return None
-        candidates = projects_of(filename)
-        return tuple(name for name in candidates if name != self._name) if self._name in candidates else None
+
+def rivals_of(filename: str, name: NormalizedName) -> tuple[NormalizedName, ...] | None:
+    """Other projects that *filename* can belong to; None where it cannot be one of *name*'s (rule 87)."""
+    hyphens = filename.count("-")
+    # projects_of() parses versions: only where a hyphen more than one leaves a choice is it worth that.
+    if hyphens == 1 or filename[-4:].lower() == ".whl":
+        return () if belongs(filename, name) else None
+    if hyphens > _MAX_HYPHENS:
+        return None
+    candidates = projects_of(filename)
+    return tuple(rival for rival in candidates if rival != name) if name in candidates else None
 
 
 def check_api_version(version: str) -> None:

@@ -46,10 +46,16 @@ class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Never an empty string: True is yanked without a reason (PEP 592)."""
     core_metadata: bool | Mapping[str, str] = False
     """Whether `.metadata` stands beside it, and that file's hashes (PEPs 658 and 714)."""
+    healed: bool = False
+    """`core_metadata` is of our own reading of the file: no upstream has the `.metadata`."""
+    estimated_time: datetime | None = None
+    """About when it was uploaded, where nobody says exactly: aware, in UTC, and never taken for `upload_time`."""
     provenance: str | None = None
     """An absolute URL (PEP 740)."""
     rivals: tuple[NormalizedName, ...] = ()
     """Other projects that the filename could belong to."""
+    of: File | None = None
+    """The file whose core metadata this is."""
 
     @property
     def sha256(self) -> str | None:
@@ -66,10 +72,11 @@ class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return File(
             filename=self.filename + METADATA,
             path=self.path,
-            url=_beside(self.url),
+            url="" if self.healed else _beside(self.url),
             origin=self.origin,
             hashes=self.core_metadata if isinstance(self.core_metadata, Mapping) else {},
             rivals=self.rivals,
+            of=self,
         )
 
 
@@ -131,15 +138,14 @@ def place(url: str, *, sha256: str | None, origin: str, base: str) -> str:
 
     Where *url* has that shape already (the official index and its mirrors) it is kept, so that a lock file written
     against us differs from theirs in the host alone.  Else it is made of the content's sha256, or, where none is
-    listed, of what no mirror of the same index changes: its name *origin*, and *url* relative to *base*.
+    listed, of what no mirror of the same index changes: its name *origin*, and *url* relative to the folder of *base*.
     """
     parts = urlsplit(url)
     if shaped := _SHAPED.search(parts.path):
         return shaped[1]
     if sha256 is None:
-        root = urlsplit(base)
-        path = unquote(parts.path)
-        if parts.netloc == root.netloc:
-            path = path.removeprefix(unquote(root.path))
+        # The host does not count: PyTorch's pages link now to their own, now to another one with the same paths.
+        folder = unquote(urlsplit(base).path.rpartition("/")[0]) + "/"
+        path = unquote(parts.path).removeprefix(folder)
         sha256 = hashlib.sha256(f"{origin}\n{path}".encode()).hexdigest()
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}"

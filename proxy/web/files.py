@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import BinaryIO
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import BinaryIO, Protocol
 
 from aiohttp import HttpVersion11, web
 
 from ..download import Download
 from ..errors import NotFound, ProxyError, UpstreamDown
+from ..glimpses import GLANCE
 from ..repository import Repository
 from ..simple.model import METADATA, File
 from ..storage import Blob
@@ -17,28 +20,52 @@ from .conditions import if_none_match, judge
 from .fields import Fields
 from .sending import close_soon, cut, fields_of, send_blob, send_part
 
-GLANCE = 4 * 1024 * 1024
-"""Bytes of a range in the middle of a file that may be looked at before the whole is verified (decision 11)."""
-
 READ = 256 * 1024
+
+DEADLINE = web.RequestKey("deadline", float)
+"""By when who asks shall have the first byte or an error: seconds of the event loop's clock."""
+
+
+class Ahead(Protocol):
+    """Who fetches what clients will ask for next: see LookAhead.  Neither waits nor raises."""
+
+    def chosen(self, file: File, agent: str) -> None:
+        """A client that calls itself *agent* looks at the metadata of a version: *file* is that, or its wheel."""
+        ...
+
+    def wanted(self, file: File) -> None:
+        """A client asked for the whole of *file*."""
+        ...
 
 
 class Files:
     """Answers for files; *patience* is how long a client waits for the first byte of one that nobody holds."""
 
-    def __init__(self, repository: Repository, fields: Fields, *, patience: float) -> None:
+    def __init__(self, repository: Repository, fields: Fields, *, patience: float, ahead: Ahead | None = None) -> None:
         self._repository = repository
         self._fields = fields
         self._patience = patience
+        self._ahead = ahead
+
+    async def find(self, request: web.BaseRequest, path: str, filename: str) -> File:
+        """As Repository.find, in a part of the time that a client waits for its answer."""
+        async with self._in_time(request, f"Whether {filename} is on a page could not be found out in time."):
+            return await self._repository.find(path, filename)
 
     async def answer(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
         """*file*, which the Repository found, whole or in part, or its head."""
+        if self._ahead is not None:
+            if request.method == "GET" and "Range" not in request.headers and not file.filename.endswith(METADATA):
+                self._ahead.wanted(file)
+            else:
+                self._ahead.chosen(file, request.headers.get("User-Agent", ""))
         try:
             return await self._head(request, file) if request.method == "HEAD" else await self._get(request, file)
         except NotFound:
             if file.private:
                 raise
-            await self._repository.confirm(file)
+            async with self._in_time(request, f"No mirror has {file.filename}, and none told in time if it is gone."):
+                await self._repository.confirm(file)
             if file.filename.endswith(METADATA):
                 # pip and uv give up the whole install over a 404 for what the page promised (rule 42, decision 12).
                 raise UpstreamDown(f"No mirror gives {file.filename}, which its page lists, now.") from None
@@ -48,15 +75,46 @@ class Files:
         etag = _etag(await self._repository.sha256(file))
         if etag and "If-Match" not in request.headers and if_none_match(_field(request, "If-None-Match"), etag):
             return web.Response(status=304, headers=_without_type({**self._fields.file(settled=True), "ETag": etag}))
+        # With If-Range, a client has a part of the file already, and will put them together: that must be verified.
+        if "Range" in request.headers and "If-Range" not in request.headers and not file.private:
+            part = await self._part(request, file, etag)
+            if part is not None:
+                return part
         found = await self._repository.fetch(file)
         if isinstance(found, Blob):
             return await self._at_rest(request, found)
-        try:
-            async with asyncio.timeout(self._patience):
-                await found.grown(0)
-        except TimeoutError:
-            raise UpstreamDown(f"{file.filename} is being fetched, and no byte has come yet.") from None
+        async with self._in_time(request, f"{file.filename} is being fetched, and no byte has come yet."):
+            await found.grown(0)
         return await self._growing(request, found, etag)
+
+    async def _part(self, request: web.BaseRequest, file: File, etag: str | None) -> web.StreamResponse | None:
+        """A small part of a file that nobody holds, before anybody verified it; None where all of it has to come.
+
+        Installers read a wheel's directory so, and begin no download by it (decision 11).
+        """
+        held = await self._repository.open(file)
+        if held is not None:
+            return await self._at_rest(request, held)
+        async with self._in_time(request, f"No mirror gave a part of {file.filename} in time."):
+            with suppress(UpstreamDown):
+                return await self._glimpse(request, file, etag)
+        return None  # it may be on the disk as what an earlier download left, or a mirror told a wrong size
+
+    async def _glimpse(self, request: web.BaseRequest, file: File, etag: str | None) -> web.Response | None:
+        size = await self._repository.size(file)
+        if size is None:
+            return None
+        verdict = judge(request.method, fields_of(request), etag=etag, modified=None, size=size)
+        fields = self._fields.file(settled=False)
+        if verdict.status not in (200, 206):
+            return _refusal(verdict.status, {**fields, "ETag": etag} if etag else fields, size)
+        asked = verdict.range
+        if asked is None or asked.start == 0 or asked.count > GLANCE:
+            return None
+        body = await self._repository.glimpse(file, asked.start, asked.start + asked.count)
+        if len(body) != asked.count:
+            raise UpstreamDown(f"{file.filename} is not as long as a mirror told.")
+        return web.Response(status=206, body=body, headers={**fields, "Content-Range": asked.of(size)})
 
     async def _head(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
         held = await self._repository.open(file)
@@ -68,17 +126,25 @@ class Files:
             fields["ETag"] = etag
             if if_none_match(_field(request, "If-None-Match"), etag):
                 return web.Response(status=304, headers=fields)
-        try:
-            async with asyncio.timeout(self._patience):
-                size = await self._repository.size(file)
-        except TimeoutError:
-            raise UpstreamDown(f"No mirror told the size of {file.filename} in time.") from None
+        async with self._in_time(request, f"No mirror told the size of {file.filename} in time."):
+            size = await self._repository.size(file)
         if size is not None:
             fields["Content-Length"] = str(size)
         response = web.StreamResponse(headers=fields)
         await response.prepare(request)
         await response.write_eof()
         return response
+
+    @asynccontextmanager
+    async def _in_time(self, request: web.BaseRequest, otherwise: str) -> AsyncIterator[None]:
+        """Raise UpstreamDown, in these words, where all that *request* needs takes longer than a client should wait."""
+        if DEADLINE not in request:
+            request[DEADLINE] = asyncio.get_running_loop().time() + self._patience
+        try:
+            async with asyncio.timeout_at(request[DEADLINE]):
+                yield
+        except TimeoutError:
+            raise UpstreamDown(otherwise) from None
 
     async def _at_rest(self, request: web.BaseRequest, blob: Blob) -> web.StreamResponse:
         return await send_blob(request, blob, headers=self._fields.file(settled=True))
@@ -97,29 +163,25 @@ class Files:
             fields["ETag"] = etag
         if verdict.status not in (200, 206):
             return _refusal(verdict.status, fields, total)
-        start, end, hold = 0, total, 1
+        start, end = 0, total
         if verdict.range is not None:
             start, end = verdict.range.start, verdict.range.start + verdict.range.count
             fields["Content-Range"] = verdict.range.of(total)
-            if start > 0 and end < total and end - start <= GLANCE:
-                hold = 0
-                fields = {**fields, "Cache-Control": "no-store"}
-                fields.pop("ETag", None)
         response = web.StreamResponse(status=verdict.status, headers=fields)
         response.content_length = end - start
-        await self._follow(request, response, download, start, end, hold)
+        await self._follow(request, response, download, start, end)
         return response
 
     async def _follow(
-        self, request: web.BaseRequest, response: web.StreamResponse, download: Download, sent: int, end: int, hold: int
+        self, request: web.BaseRequest, response: web.StreamResponse, download: Download, sent: int, end: int
     ) -> None:
-        """Send the bytes up to *end* as they come, the last *hold* of them when all is verified."""
+        """Send the bytes up to *end* as they come, the last of them when all is verified."""
         handle = download.handle()
         try:
             await response.prepare(request)
             while sent < end:
                 ready = await download.grown(sent)
-                until = min(ready, end if download.sha256 is not None else end - hold)
+                until = min(ready, end if download.sha256 is not None else end - 1)
                 if until > sent:
                     await send_part(request, response, handle, sent, until - sent)
                     sent = until

@@ -7,8 +7,9 @@ import hashlib
 import math
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, Literal
 from urllib.parse import parse_qsl
 
@@ -45,6 +46,12 @@ Coding = Literal["gzip", "identity"]
 FILE_COST = 1_000
 """Bytes of memory that a File takes (measured: 900 to 1,000)."""
 
+SOURCE = "Yizhan-Source"
+"""The header that says where a page came from, and how old it is."""
+
+INLINE = 100
+"""Files of a page that is written on the event loop: less than a millisecond."""
+
 LINES = 64 * 1024
 """Bytes of names read at a time for the root page."""
 
@@ -67,10 +74,21 @@ class Written:
 class ProjectPages:
     """Written pages, in up to *room* bytes of memory."""
 
-    def __init__(self, repository: Repository, fields: Fields, *, room: int) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        fields: Fields,
+        *,
+        room: int,
+        now: Callable[[], float],
+        answered: Callable[[Project, str], None] | None = None,
+    ) -> None:
+        """*now* in seconds since the epoch; *answered* is told of each page and the User-Agent of who asked for it."""
         self._repository = repository
         self._fields = fields
         self._room = room
+        self._now = now
+        self._answered = answered
         self._held: OrderedDict[tuple[NormalizedName, str, Coding], Written] = OrderedDict()
         self._size = 0
         self._writing: dict[tuple[NormalizedName, str, Coding], asyncio.Task[Written]] = {}
@@ -87,7 +105,17 @@ class ProjectPages:
             before, project = project, await self._repository.project(name, max_age=math.inf)
             if project is not before and project != before:
                 written = self._at_hand(project, kind, code)
-        return reply(request, written.body, written.headers, written.etag)
+        if self._answered is not None:
+            self._answered(project, request.headers.get("User-Agent", ""))
+        return reply(request, written.body, {**written.headers, SOURCE: self._source(name)}, written.etag)
+
+    def _source(self, name: NormalizedName) -> str:
+        """Which mirror the page came from, and how many seconds ago it was last confirmed and fetched (RFC 8941)."""
+        seen = self._repository.seen(name)
+        if seen is None:
+            return "private"
+        now = self._now()
+        return f'"{seen.mirror}";age={max(0, int(now - seen.checked))};fetched={max(0, int(now - seen.fetched))}'
 
     def _at_hand(self, project: Project, kind: str, code: Coding) -> Written | None:
         key = project.name, kind, code
@@ -113,7 +141,9 @@ class ProjectPages:
 
     async def _write(self, project: Project, kind: str, code: Coding) -> Written:
         self.writes += 1
-        body, etag = await asyncio.to_thread(_render, project, kind, code)
+        # A resolver waits for one page after the other, and a thread takes longer to begin than a small page to write.
+        render = partial(_render, project, kind, code)
+        body, etag = render() if len(project.files) <= INLINE else await asyncio.to_thread(render)
         written = Written(project, body, etag, self._fields.page(kind, code))
         key = project.name, kind, code
         old = self._held.pop(key, None)

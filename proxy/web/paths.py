@@ -38,6 +38,11 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Status:
+    """What the mirrors are like."""
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """The list of all projects; *at* as in Page."""
 
@@ -55,6 +60,13 @@ class Page:
 
     name: NormalizedName
     at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What hatch looks at before it publishes: which files of a project were uploaded here (rule U10)."""
+
+    name: NormalizedName
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +89,32 @@ class Robots:
     """robots.txt."""
 
 
-Target: TypeAlias = Front | Static | Health | Root | Page | Held | Flat | Upload | Robots
+Target: TypeAlias = Front | Static | Health | Status | Root | Page | Uploaded | Held | Flat | Upload | Robots
 
 
-def parse_target(target: str, indexes: frozenset[str]) -> tuple[Target, str]:
-    """What *target* (as it stands in the request line) asks for, and its query; raise NotFound for all else.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request's target, taken apart."""
 
-    Each of *indexes* is also mounted under its own name: `/pypi/simple/` (rule 10, decision 26).
+    index: str
+    """Which index was asked for alone, by its name; empty where all were."""
+    target: Target
+    query: str
+
+
+def parse_target(target: str, indexes: frozenset[str]) -> Asked:
+    """What *target* (as it stands in the request line) asks for; raise NotFound for all that is not served.
+
+    Each of *indexes* is also reached alone, under its own name: `/pypi/simple/` (rule 10, decision 26).
     """
     path, _, query = target.partition("?")
     if not path.startswith("/") or len(target) > MAX_TARGET:
         raise NotFound("There is nothing at this address.")
     segments = [_decoded(segment) for segment in path.split("/") if segment]
+    index = ""
     if len(segments) > 1 and segments[0] in indexes and segments[1] in {"simple", "packages"}:
-        segments = segments[1:]
-    return _target(segments, slash=path.endswith("/")), query
+        index, *segments = segments
+    return Asked(index, _target(segments, slash=path.endswith("/")), query)
 
 
 def _target(segments: list[str], *, slash: bool) -> Target:
@@ -104,6 +127,8 @@ def _target(segments: list[str], *, slash: bool) -> Target:
             return _page(name, slash=slash)
         case ["legacy"]:
             return Upload()
+        case ["+simple", name] | ["legacy", "+simple", name]:
+            return Uploaded(parse_name(name))
         case ["packages", first, second, rest, filename] | ["simple", "packages", first, second, rest, filename]:
             # The second is what `../../packages/` leads to from `/simple//name/`, as RFC 3986 counts (uv does).
             return Held(_path(first, second, rest), _filename(filename))
@@ -113,6 +138,8 @@ def _target(segments: list[str], *, slash: bool) -> Target:
             return Static(filename)
         case ["-", "health"]:
             return Health()
+        case ["-", "status"]:
+            return Status()
         case ["robots.txt"]:
             return Robots()
     raise NotFound("There is nothing at this address.")

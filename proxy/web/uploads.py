@@ -22,7 +22,7 @@ from packaging.utils import NormalizedName
 from .. import archive
 from ..errors import BadUpload, ProxyError, StoreDown, TooLarge
 from ..simple.model import File
-from ..upload import Facts, Form, check, check_filename, read_form
+from ..upload import Facts, Form, check, check_digests, check_filename, read_form
 from .errors import explain
 from .fields import ALWAYS
 from .pace import paced
@@ -302,6 +302,7 @@ def _as_bad_upload() -> Iterator[None]:
 def _judge(received: Received, limits: archive.Limits) -> tuple[NormalizedName, File, bytes | None]:
     """The project, the File and the `.metadata` beside it; blocks."""
     filename = received.form.filename
+    check_digests(received.form, received.facts)
     try:
         with received.body.open("rb") as handle:
             metadata = archive.read_metadata(handle, filename, limits)

@@ -8,7 +8,9 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from proxy.policy import Policy, PublicName
-from proxy.storage import Pages, Snapshot
+from proxy.storage import Missing, Pages, Snapshot
+
+from ..make import file
 
 SNAPSHOT = Snapshot(
     mirror="first",
@@ -73,3 +75,22 @@ class PagesContract:
         assert await pages.load("ustc", NUMPY) == (SNAPSHOT, b"numpy of ustc")
         assert await pages.load("tuna", SCIPY) == (SNAPSHOT, b"scipy of tuna")
         assert await pages.load("ustc", SCIPY) is None
+
+    async def test_what_is_missed_on_a_page_and_its_serial_come_back_with_it(self, pages: Pages) -> None:
+        lost = file("numpy-1.0.tar.gz", origin="tuna", yanked="broken", core_metadata={"sha256": "ab" * 32})
+        gone = file("numpy-0.9.tar.gz", origin="tuna", size=None, upload_time=None)
+        missing = (Missing(file=lost, since=900.0, serial=41), Missing(file=gone, since=800.0, removed=True))
+        snapshot = msgspec.structs.replace(SNAPSHOT, serial=42, missing=missing)
+        await pages.save("tuna", NUMPY, snapshot, b"page")
+        assert await pages.load("tuna", NUMPY) == (snapshot, b"page")
+
+    async def test_a_forgotten_page_is_gone_and_no_other_one(self, pages: Pages) -> None:
+        for origin, name in (("tuna", NUMPY), ("tuna", SCIPY), ("ustc", NUMPY)):
+            await pages.save(origin, name, SNAPSHOT, b"page" * 100_000)
+        await pages.forget("tuna", NUMPY)
+        await pages.forget("tuna", public("never-seen"))
+        assert await pages.load("tuna", NUMPY) is None
+        assert await pages.load("tuna", SCIPY) is not None
+        assert await pages.load("ustc", NUMPY) is not None
+        await pages.save("tuna", NUMPY, SNAPSHOT, None)
+        assert await pages.load("tuna", NUMPY) is None

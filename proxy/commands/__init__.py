@@ -1,0 +1,1 @@
+"""What the command line does beyond starting the server, one module each."""
