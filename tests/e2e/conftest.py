@@ -9,6 +9,7 @@ import pytest
 
 from ..upstream_server import UpstreamServer, running_upstream
 from .clients import Workstation
+from .publishing import Environments
 from .real import RealIndex, find_real_index
 
 
@@ -25,6 +26,12 @@ def upstream() -> Iterator[UpstreamServer]:
     """An empty index."""
     with running_upstream() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def environments(request: pytest.FixtureRequest) -> Environments:
+    """Of the publishing tools: kept from one run of the tests to the next."""
+    return Environments(request.config.cache.mkdir("uploaders"))
 
 
 @pytest.fixture(scope="session")

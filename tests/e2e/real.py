@@ -41,7 +41,7 @@ class RealIndex:
     @property
     def environment(self) -> dict[str, str]:
         """For `yizhan serve`: what pip has been told about certificates and proxies."""
-        found = {"YIZHAN_INDEX__CA": _configured("cert", default="")}
+        found = {"YIZHAN_INDEX__CA": configured("cert", default="")}
         if getproxies():
             found["YIZHAN_INDEX__PROXY"] = "environment"
         return {key: value for key, value in found.items() if value}
@@ -49,7 +49,7 @@ class RealIndex:
 
 def find_real_index() -> RealIndex:
     """Ask pip for its index, and the index for one page; skip, loudly, where that does not answer."""
-    url = _configured("index-url", default=_built_in()).rstrip("/") + "/"
+    url = index_url()
     try:
         page_url, page = _page(f"{url}{PROBE}/")
         links = re.findall(r'href="([^"]+)"', page)
@@ -59,7 +59,12 @@ def find_real_index() -> RealIndex:
         pytest.skip(f"NOT TESTED WITH REAL INPUT: the index that pip is configured for does not answer ({error})")
 
 
-def _configured(key: str, *, default: str) -> str:
+def index_url() -> str:
+    """The URL of that index, with its slash."""
+    return configured("index-url", default=_built_in()).rstrip("/") + "/"
+
+
+def configured(key: str, *, default: str) -> str:
     """pip's own setting, from its environment or its files."""
     if value := os.environ.get(f"PIP_{key.upper().replace('-', '_')}"):
         return value
@@ -77,7 +82,7 @@ def _built_in() -> str:
 
 def _page(url: str) -> tuple[str, str]:
     """Where the page is after redirects, and its HTML."""
-    context = ssl.create_default_context(cafile=_configured("cert", default="") or None)
+    context = ssl.create_default_context(cafile=configured("cert", default="") or None)
     with urlopen(Request(url, headers={"Accept": "text/html"}), timeout=PATIENCE, context=context) as answer:
         return answer.url, answer.read().decode()
 

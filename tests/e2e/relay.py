@@ -21,6 +21,8 @@ class Relay:
     """Lines, each with its CR and LF, put at the head of the first request on each connection."""
     hold_after: int | None = None
     """Bytes from client to server, beyond which nothing passes before `released`."""
+    replace: tuple[bytes, bytes] = (b"", b"")
+    """What of the client's bytes arrives as something else, just as long."""
     released: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     """With its slash."""
@@ -40,9 +42,10 @@ class Relay:
             questions.join()
 
     def _questions(self, client: socket.socket, server: socket.socket) -> None:
-        passed = 0
+        passed, kept = 0, b""
         with contextlib.suppress(OSError):
             while data := client.recv(READ):
+                data, kept = self._replaced(kept + data)
                 if not passed:
                     # The request line may have come alone.
                     line, end, rest = data.partition(b"\r\n")
@@ -52,6 +55,15 @@ class Relay:
                 server.sendall(data)
                 passed += len(data)
             server.shutdown(socket.SHUT_WR)
+
+    def _replaced(self, data: bytes) -> tuple[bytes, bytes]:
+        """*data* as it arrives, and the end of it that is held back since what follows may make it another one."""
+        old, new = self.replace
+        if not old:
+            return data, b""
+        data = data.replace(old, new)
+        begun = next((size for size in range(len(old) - 1, 0, -1) if data.endswith(old[:size])), 0)
+        return data[: len(data) - begun], data[len(data) - begun :]
 
 
 def _answers(client: socket.socket, server: socket.socket) -> None:
@@ -65,10 +77,12 @@ def _answers(client: socket.socket, server: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def relay(to: str, *, headers: str = "", hold_after: int | None = None) -> Iterator[Relay]:
+def relay(
+    to: str, *, headers: str = "", hold_after: int | None = None, replace: tuple[bytes, bytes] = (b"", b"")
+) -> Iterator[Relay]:
     """A relay to *to*."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Relay(to, headers, hold_after, url=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        made = Relay(to, headers, hold_after, replace, url=f"http://127.0.0.1:{listener.getsockname()[1]}/")
         threading.Thread(target=made.take, args=(listener,), daemon=True).start()
         try:
             yield made

@@ -149,7 +149,9 @@ def test_a_lock_installs_from_a_server_that_has_forgotten_every_page(
             check_installed(desk)
             asked = [access.target for access in answered(server)]
             assert {target.partition("/packages/")[0] for target in asked} == {""}
-            assert len(index.asked("/packages/")) == len(locked)
+            # uv looks at the end of wheels first: by parts, which do not bring the whole.
+            asked_for = [request for request in index.asked("/packages/") if "range" not in request.headers]
+            assert len([one for one in asked_for if not one.path.endswith(".metadata")]) == len(locked)
             restart(server, index, data)
 
 

@@ -15,7 +15,16 @@ from .releases import Release, ask, listed
 PROJECT = "acme-kept"
 """Private before its first upload, so that nobody is asked about it."""
 
-CONFIG = '[auth]\nupload = "anyone"\n[private]\nreserved = ["acme-*"]\n'
+CONFIG = """
+[auth]
+upload = "anyone"
+[private]
+reserved = ["acme-*"]
+[[index]]
+heal = false
+look_ahead = 0
+"""
+"""Without what is fetched beside what clients ask for, and would be counted with it."""
 
 
 class Site:

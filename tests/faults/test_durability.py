@@ -19,7 +19,7 @@ import pytest
 from .. import daemon
 from ..upstream_server import running_upstream
 from .releases import BROKEN, Answer, Release, ask, listed, upload
-from .site import CONFIG, PROJECT, Site, living, wait_until
+from .site import PROJECT, Site, living, wait_until
 from .strace import LINK, MKDIR, RENAME, attached, first, hits, needs_strace, read_trace
 
 QUIET = "[server]\naccess_log = false\n"
@@ -460,7 +460,7 @@ def _is_right(answer: Answer | None, release: Release, site: Site) -> bool:
 def _refusal(site: Site) -> str:
     """What a server says that does not start on the site's folder."""
     config = site.folder / "refused.toml"
-    config.write_text(f"index = []\n{CONFIG}")
+    config.write_text("index = []\n")
     command = ["-m", "proxy", "serve", "--config", str(config), "--data", str(site.folder), "--listen", "127.0.0.1:0"]
     done = daemon.run(sys.executable, *command, ok=False)
     assert done.returncode == 1, done

@@ -7,6 +7,7 @@ import itertools
 import random
 import re
 import shutil
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -462,7 +463,10 @@ async def test_a_name_that_becomes_private_while_its_page_is_written_is_not_show
         async def project(self, name: str, *, max_age: float | None = None) -> Project:
             return next(self.pages, ours)
 
-    pages = ProjectPages(cast("Repository", Claimed()), Fields(private=False), room=1_000_000)
+        def seen(self, name: str) -> None:
+            return None
+
+    pages = ProjectPages(cast("Repository", Claimed()), Fields(private=False), room=1_000_000, now=time.time)
     request = make_mocked_request("GET", f"/simple/{CLAIMED}/", headers={"Accept": JSON})
     answer = await pages.answer(request, canonicalize_name(CLAIMED), "")
     assert isinstance(answer.body, bytes)
