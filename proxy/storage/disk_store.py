@@ -61,10 +61,10 @@ class DiskStore:
         self._tree = Tree(folder / "files")
         self._claimed: tuple[int | None, frozenset[NormalizedName]] = None, frozenset()
         self._recent = Recent()
-        with contextlib.ExitStack() as opened, _telling("opened"):
+        with contextlib.ExitStack() as opened, telling("opened"):
             make_folder(folder)
             if owner:
-                opened.callback(os.close, _lock(folder / "lock"))
+                opened.callback(os.close, lock(folder / "lock"))
             self._writing = self._open_ledger(owner=owner)
             opened.callback(self._writing.close)
             self._reading = Ledger(self._database)
@@ -196,7 +196,7 @@ class DiskStore:
     def _entry(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> Entry:
         if file.sha256 is None or file.size != body.stat().st_size:
             raise ValueError(f"{file.filename} is not the file that its own description says")
-        stamped = msgspec.structs.replace(file, upload_time=self._now())
+        stamped = file if file.upload_time else msgspec.structs.replace(file, upload_time=self._now())
         return Entry(name=name, file=stamped, metadata_size=None if metadata is None else len(metadata))
 
     def _open(self, file: File) -> Blob:
@@ -253,7 +253,7 @@ class DiskStore:
 
     def _submit(self, pool: ThreadPoolExecutor, job: Callable[[], T], what: str) -> Future[T]:
         def told() -> T:
-            with _telling(what):
+            with telling(what):
                 return job()
 
         try:
@@ -263,7 +263,7 @@ class DiskStore:
 
 
 @contextlib.contextmanager
-def _telling(what: str) -> Iterator[None]:
+def telling(what: str) -> Iterator[None]:
     """SQLite's and the system's errors as ours; the places they name stay in the log."""
     try:
         yield
@@ -282,8 +282,8 @@ def _telling(what: str) -> Iterator[None]:
         raise StoreDown(f"The store cannot be {what} now: {error.strerror or 'input or output failed'}.") from error
 
 
-def _lock(path: Path) -> int:
-    """A descriptor that holds the folder's lock for as long as it is open."""
+def lock(path: Path) -> int:
+    """A descriptor that holds the folder's lock for as long as it is open; raise StoreDown where another has it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +49,14 @@ MIGRATIONS = (
 BUSY = 10.0
 """Seconds to wait while another process writes."""
 
+SETTINGS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+
+_UNLESS = {
+    "files": "WHERE filename NOT IN (SELECT filename FROM main.tombstones)",
+    "tombstones": "WHERE filename NOT IN (SELECT filename FROM main.files)",
+}
+"""Which of another database's rows are not taken over, beyond those whose key is there."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = "filename, name, path, sha256, size, requires_python, metadata_sha256, metadata_size, uploaded"
 
@@ -63,18 +71,47 @@ class Entry:
     """Bytes of the `.metadata` beside it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """All that a database says of private files, as it was at one moment."""
+
+    names: frozenset[NormalizedName]
+    entries: Mapping[str, Entry]
+    """By filename."""
+    tombstones: frozenset[str]
+    """Filenames."""
+
+
 class Ledger:
     """One connection to the database *path*.  For one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, settings: Sequence[str] = SETTINGS) -> None:
         # Autocommit: transactions begin and end where changing() says, not where the module guesses.
         self._connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
-            for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            for setting in settings:
                 self._connection.execute(f"PRAGMA {setting}").fetchall()
         except sqlite3.Error:
             self.close()
             raise
+
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path, *, any_version: bool = False) -> Iterator[Ledger]:
+        """A connection that changes nothing, beside a server that may be writing; raise StoreDown where *path* is
+        missing, or of another schema than ours although not *any_version* will do.
+        """
+        # Looked for, as SQLite would make an empty one.  And not opened with mode=ro: where no server has it open,
+        # such a connection makes the files of the write-ahead log and leaves them behind.
+        if not path.exists():
+            raise StoreDown(f"There is no {path.name} in this folder: it is not the state folder of a Yizhan.")
+        ledger = cls(path, settings=("query_only = ON",))
+        try:
+            if not any_version and ledger.version() != len(MIGRATIONS):
+                raise StoreDown("The database is of another version of Yizhan: start this one once, or use that one.")
+            yield ledger
+        finally:
+            ledger.close()
 
     def close(self) -> None:
         self._connection.close()
@@ -85,12 +122,17 @@ class Ledger:
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
 
+    def version(self) -> int:
+        """Of the schema; 0 where there is none."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
     def prepare(self, *, expected: bool) -> None:
         """Bring the schema up to date; raise StoreDown where there is none although one is *expected*, or a newer one.
 
         Each step is one transaction with its number: a kill leaves the old schema or the new one.
         """
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        version = self.version()
         if version == 0 and expected:
             raise StoreDown(
                 "The database of private names is empty although files were stored here: "
@@ -127,6 +169,44 @@ class Ledger:
     def is_empty(self) -> bool:
         """Whether no file is listed."""
         return self._connection.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None
+
+    def rows(self) -> Rows:
+        """Everything at once: no change falls in between."""
+        self._connection.execute("BEGIN")
+        try:
+            listed = map(_entry, self._connection.execute(f"SELECT {_COLUMNS} FROM files ORDER BY filename"))  # noqa: S608 -- a constant of this module
+            return Rows(
+                names=self.names(),
+                entries={entry.file.filename: entry for entry in listed},
+                tombstones=frozenset(filename for (filename,) in self._connection.execute("SELECT * FROM tombstones")),
+            )
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def copy(self, target: Path) -> None:
+        """Write all of it, as it is now, to the new file *target*, which needs no other file beside it."""
+        with closing(sqlite3.connect(target)) as copy:
+            # In one step: in several it would begin anew whenever the server writes.
+            self._connection.backup(copy, pages=-1)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+    def absorb(self, other: Path) -> None:
+        """Add the rows of the database *other*, of the same schema, to these, which win (decision 6).
+
+        What is listed here keeps its bytes and stays listed; what was deleted here stays deleted.  All or nothing.
+        """
+        self._connection.execute("ATTACH DATABASE ? AS other", (str(other),))
+        try:
+            with self.changing():
+                self._connection.execute("PRAGMA defer_foreign_keys = ON")
+                tables = self._connection.execute(
+                    "SELECT name FROM other.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+                )
+                for (table,) in tables.fetchall():
+                    unless = _UNLESS.get(table, "")
+                    self._connection.execute(f"INSERT OR IGNORE INTO main.{table} SELECT * FROM other.{table} {unless}")  # noqa: S608 -- the schema's own names
+        finally:
+            self._connection.execute("DETACH DATABASE other")
 
     def files(self, name: NormalizedName) -> tuple[File, ...]:
         """The files of *name* by filename."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,25 +37,35 @@ class Tree:
         make_folder(self._root)
         sync(self._root.parent)
 
+    def contents(self) -> Iterator[str]:
+        """The path of every content there is, in order, whether or not any row lists it; raise OSError."""
+        for first in _children(self._root):
+            for second in _children(first):
+                # A set: a `.metadata` that lost its content is one too.
+                for name in sorted({found.name.removesuffix(METADATA) for found in _children(second)}):
+                    path = f"{first.name}/{second.name}/{name}"
+                    if _PATH.match(path):
+                        yield path
+
     def place(self, path: str, body: Path, metadata: Path | None) -> None:
         """Move *body*, and *metadata* beside it, both synced, to *path*; on return their names are on the disk too."""
-        target = self._target(path)
+        target = self.target(path)
         folders = (self._root, target.parent.parent, target.parent)
         for folder in folders[1:]:
             folder.mkdir(mode=0o700, exist_ok=True)
         os.replace(body, target)
         if metadata is not None:
-            os.replace(metadata, _beside(target))
+            os.replace(metadata, beside_of(target))
         # All of them, not only what is new: who made the others may have died before its own sync.
         for folder in reversed(folders):
             sync(folder)
 
     def open(self, entry: Entry, *, beside: bool) -> Blob:
         """The content of *entry*, or the `.metadata` beside it; OSError where it is not what was stored."""
-        target = self._target(entry.file.path)
+        target = self.target(entry.file.path)
         size, sha256 = entry.file.size, entry.file.sha256
         if beside:
-            target = _beside(target)
+            target = beside_of(target)
             core = entry.file.core_metadata
             size, sha256 = entry.metadata_size, core["sha256"] if not isinstance(core, bool) else None
         assert size is not None
@@ -77,11 +88,12 @@ class Tree:
         return True
 
     def remove(self, path: str) -> None:
-        target = self._target(path)
+        target = self.target(path)
         target.unlink(missing_ok=True)
-        _beside(target).unlink(missing_ok=True)
+        beside_of(target).unlink(missing_ok=True)
 
-    def _target(self, path: str) -> Path:
+    def target(self, path: str) -> Path:
+        """Where the content *path* lies."""
         # A row that somebody tampered with must not name a place outside.
         if not _PATH.match(path):
             raise OSError(f"{path!r} is not the path of a content")
@@ -112,15 +124,28 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def _beside(target: Path) -> Path:
+def open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
+    """The file *path*, or what a link leads to if told to *follow*; OSError where that is no regular file."""
+    # Neither follow a planted link nor wait for the other end of a planted FIFO.
+    fd = os.open(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW) | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    raise OSError(f"{path.name} is not a file")
+
+
+def beside_of(target: Path) -> Path:
+    """Where the `.metadata` of the content at *target* lies."""
     return target.with_name(target.name + METADATA)
 
 
+def _children(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
 def _open_whole(path: Path, size: int) -> BinaryIO:
-    # Neither follow a planted link nor wait for the other end of a planted FIFO.
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_size == size:
-        return os.fdopen(fd, "rb")
-    os.close(fd)
+    handle = open_regular(path)
+    if os.fstat(handle.fileno()).st_size == size:
+        return handle
+    handle.close()
     raise OSError(f"{path.name} is not a file of {size} bytes")
