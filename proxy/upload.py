@@ -124,9 +124,23 @@ def read_form(fields: Mapping[str, Sequence[str]], filename: str | None) -> Form
         filetype=_one(fields, "filetype"),
         md5=_one(fields, "md5_digest"),
         sha256=_one(fields, "sha256_digest"),
-        blake2b_256=_one(fields, "blake2_256_digest"),
+        blake2b_256=_blake2b_256(_one(fields, "blake2_256_digest")),
         attestations=_one(fields, "attestations"),
     )
+
+
+def check_digests(form: Form, facts: Facts) -> None:
+    """Raise BadUpload where a digest that came with the file is not that of its bytes (rule U4).
+
+    For before the archive is read: one that was damaged on its way is to be sent again, and not to be mended.
+    """
+    for kind, told, counted in (
+        ("md5", form.md5, facts.md5),
+        ("sha256", form.sha256, facts.sha256),
+        ("blake2_256", form.blake2b_256, facts.blake2b_256),
+    ):
+        if told is not None and not hmac.compare_digest(told.lower().encode(), counted.encode()):
+            raise BadUpload(f"The {kind} digest in the form is not that of the file as it arrived: upload it again.")
 
 
 def check(form: Form, facts: Facts, metadata: bytes) -> tuple[NormalizedName, File]:
@@ -135,22 +149,32 @@ def check(form: Form, facts: Facts, metadata: bytes) -> tuple[NormalizedName, Fi
     *facts* are those of the archive, *metadata* is what read_metadata found in it.  Raise BadUpload where the three
     do not agree, or where clients could make nothing of the file.
     """
-    _compare_digests(form, facts)
-    found, requires_python = _read_metadata(metadata)
-    wheel = form.filename.endswith(".whl")
-    if _named(form.filename) != found:
-        raise BadUpload(f"The filename does not fit its metadata, which says {found.name} {found.version}.")
-    _compare_form(form, found, wheel=wheel)
+    found, file = _describe(form.filename, facts, metadata)
+    _compare_form(form, found, wheel=form.filename.endswith(".whl"))
     _check_attestations(form, facts)
+    return found.name, file
+
+
+def describe(filename: str, facts: Facts, metadata: bytes) -> tuple[NormalizedName, File]:
+    """As `check`, of a file that comes without a form: its name and its archive must agree, else BadUpload."""
+    check_filename(filename)
+    found, file = _describe(filename, facts, metadata)
+    return found.name, file
+
+
+def _describe(filename: str, facts: Facts, metadata: bytes) -> tuple[_Release, File]:
+    found, requires_python = _read_metadata(metadata)
+    if _named(filename) != found:
+        raise BadUpload(f"The filename does not fit its metadata, which says {found.name} {found.version}.")
     digest = facts.blake2b_256
-    return found.name, File(
-        filename=form.filename,
+    return found, File(
+        filename=filename,
         path=f"{digest[:2]}/{digest[2:4]}/{digest[4:]}",
         hashes={"sha256": facts.sha256},
         requires_python=requires_python,
         size=facts.size,
         # An sdist's metadata may change when it is built, so indexes promise it for wheels alone.
-        core_metadata={"sha256": hashlib.sha256(metadata).hexdigest()} if wheel else False,
+        core_metadata={"sha256": hashlib.sha256(metadata).hexdigest()} if filename.endswith(".whl") else False,
     )
 
 
@@ -160,6 +184,11 @@ def _one(fields: Mapping[str, Sequence[str]], key: str) -> str | None:
     if len(values) > 1:
         raise BadUpload(f"The form says {key} more than once, and not the same.")
     return values.pop() if values else None
+
+
+def _blake2b_256(told: str | None) -> str | None:
+    """*told*, unless it is one of 512 bits: `setup.py upload` sends that under this name, up to Python 3.11."""
+    return None if told is not None and len(told) == 2 * 64 else told
 
 
 def _named(filename: str) -> _Release:
@@ -174,16 +203,6 @@ def _named(filename: str) -> _Release:
         return _Release(parse_name(name), version)
     except (InvalidWheelFilename, InvalidSdistFilename, NotFound):
         raise BadUpload(f"{_shown(filename)} is not a filename that a distribution can have.") from None
-
-
-def _compare_digests(form: Form, facts: Facts) -> None:
-    for kind, told, counted in (
-        ("md5", form.md5, facts.md5),
-        ("sha256", form.sha256, facts.sha256),
-        ("blake2_256", form.blake2b_256, facts.blake2b_256),
-    ):
-        if told is not None and not hmac.compare_digest(told.lower().encode(), counted.encode()):
-            raise BadUpload(f"The {kind} digest in the form is not that of the file as it arrived: upload it again.")
 
 
 def _compare_form(form: Form, found: _Release, *, wheel: bool) -> None:

@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName
 
 from proxy.errors import BadUpload, OutOfUse
 from proxy.simple.model import File
-from proxy.upload import Facts, check, read_form
+from proxy.upload import Facts, check, check_digests, read_form
 
 from .make import metadata, place
 
@@ -35,7 +35,9 @@ def judge(
     fields: Mapping[str, list[str]] | None = None, *, filename: str = WHEEL, core: bytes = CORE
 ) -> tuple[NormalizedName, File]:
     """What becomes of an upload whose form says *fields* where they differ from the usual."""
-    return check(read_form({**FORM, **(fields or {})}, filename), FACTS, core)
+    form = read_form({**FORM, **(fields or {})}, filename)
+    check_digests(form, FACTS)
+    return check(form, FACTS, core)
 
 
 def test_a_file_says_what_its_archive_says() -> None:
@@ -71,6 +73,7 @@ def test_an_sdist_promises_no_metadata(filename: str) -> None:
         {"protocol_version": []},
         {"sha256_digest": [FACTS.sha256.upper()], "md5_digest": ["UNKNOWN"], "blake2_256_digest": [""]},
         {"md5_digest": [FACTS.md5], "sha256_digest": [FACTS.sha256], "blake2_256_digest": [FACTS.blake2b_256]},
+        {"blake2_256_digest": [hashlib.blake2b(BODY).hexdigest()]},
     ],
 )
 def test_a_form_may_spell_things_its_own_way(fields: dict[str, list[str]]) -> None:

@@ -34,9 +34,10 @@ from proxy.errors import (
     UpstreamDown,
 )
 from proxy.simple.model import File
+from proxy.simple.names import MAX_NAME
 from proxy.storage.disk_store import DiskStore
 from proxy.web import uploads
-from proxy.web.errors import reason_of, status_of
+from proxy.web.errors import MOST_REASON, reason_of, status_of
 from proxy.web.spool import Spool
 from proxy.web.uploads import UploadLimits, Uploads
 
@@ -203,11 +204,20 @@ def flit(filename: str, body: bytes) -> list[Part]:
     return [*START, *fields, *digests(body, "md5", "sha256"), ("content", body, filename, None)]
 
 
+def distutils(filename: str, body: bytes) -> list[Part]:
+    """`setup.py upload`, of Python 3.8 to 3.11: its third digest is not what it calls it."""
+    fields: list[Part] = [*START, ("name", "acme-sdk"), ("version", "1.0"), ("content", body, filename, None)]
+    fields += [("filetype", "sdist" if filename.endswith("gz") else "bdist_wheel"), ("pyversion", "3.11")]
+    fields += [*digests(body, "md5", "sha256"), ("blake2_256_digest", hashlib.blake2b(body).hexdigest())]
+    fields += [("metadata_version", "1.0"), ("home_page", "UNKNOWN"), ("license", "UNKNOWN"), ("comment", "")]
+    return [*fields, ("gpg_signature", b"-----BEGIN PGP", f"{filename}.asc", None)]
+
+
 def curl(filename: str, body: bytes) -> list[Part]:
     return [(":action", "file_upload"), ("name", "acme-sdk"), ("version", "1.0"), ("content", body, filename, OCTETS)]
 
 
-UPLOADERS = [twine, uv, poetry, pdm, hatch, flit, curl]
+UPLOADERS = [twine, uv, poetry, pdm, hatch, flit, distutils, curl]
 UV_ACCEPT = "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7"
 
 
@@ -230,7 +240,7 @@ async def test_every_uploader_gets_its_wheel_in(
     assert house.left() == []
 
 
-@pytest.mark.parametrize("uploader", [twine, flit])
+@pytest.mark.parametrize("uploader", [twine, flit, distutils])
 async def test_an_sdist_gets_in(uploader: Callable[[str, bytes], list[Part]], house: House) -> None:
     filename, body = sdist("acme-sdk", "1.0")
     assert (await house.post(form(uploader(filename, body))))[0] == 200
@@ -293,6 +303,7 @@ def without(parts: Sequence[Part], key: str) -> list[Part]:
 
 FILENAME, BODY = wheel("acme-sdk", "1.0")
 GOOD = twine(FILENAME, BODY)
+CURL = curl(FILENAME, BODY)
 
 
 @pytest.mark.parametrize(
@@ -308,8 +319,10 @@ GOOD = twine(FILENAME, BODY)
         ([*GOOD, ("content", BODY, FILENAME, OCTETS)], 400, "more than one file"),
         ([*without(GOOD, "content"), ("content", BODY, "../evil.whl", OCTETS)], 400, "filename"),
         ([*without(GOOD, "content"), ("content", BODY, "other-1.0-py3-none-any.whl", OCTETS)], 400, "dist-info"),
-        ([*without(GOOD, "content"), ("content", b"<html>Sign in</html>", FILENAME, OCTETS)], 400, "zip archive"),
-        ([*without(GOOD, "content"), ("content", b"", FILENAME, OCTETS)], 400, "zip archive"),
+        ([*without(CURL, "content"), ("content", b"<html>Sign in</html>", FILENAME, OCTETS)], 400, "zip archive"),
+        ([*without(CURL, "content"), ("content", b"", FILENAME, OCTETS)], 400, "zip archive"),
+        # Damaged on its way: no archive any more, but it is not the archive that is to be mended.
+        ([*without(GOOD, "content"), ("content", BODY[:-9], FILENAME, OCTETS)], 400, "sha256 digest"),
         ([*without(GOOD, "sha256_digest"), ("sha256_digest", "0" * 64)], 400, "sha256 digest"),
         ([*without(GOOD, "name"), ("name", "other\r\nSet-Cookie: x=1")], 400, "cannot be the name"),
         ([*without(GOOD, "name"), ("name", "\0<script>")], 400, "cannot be the name"),
@@ -650,4 +663,11 @@ def test_a_reason_is_one_short_line_of_ascii(text: str) -> None:
     assert reason
     assert reason.isascii()
     assert reason.isprintable()
-    assert len(reason) <= 200
+    assert len(reason) <= MOST_REASON
+
+
+def test_the_way_out_at_the_end_of_a_sentence_is_not_cut_off() -> None:
+    """Of the longest that is said, about the longest name: twine and hatch show nothing else."""
+    name = "n" * MAX_NAME
+    sentence = f'{name} exists at the index: {"x" * 100} private.reserved = ["{name}"] or private.claim = "allow".'
+    assert reason_of(Forbidden(sentence)) == sentence

@@ -159,6 +159,35 @@ def test_a_name_of_the_index_is_refused_with_the_way_out(
         assert ">taken-1.0-py3-none-any.whl</a>" in fetch(f"{server.simple}taken/").decode()
 
 
+def test_what_hatch_asks_first_is_answered_from_private_files_alone(
+    desk: Workstation, upstream: UpstreamServer, tmp_path: Path
+) -> None:
+    """Its file's name is about to become private: no index is asked, and none can make it leave the file out."""
+    upstream.publish("theirs", *make.wheel("theirs", "1.0"))
+    file = wheel(tmp_path, "ours")
+    with yizhan(tmp_path / "data", upstream=upstream.simple) as server:
+        Uploader("twine", desk).upload(server.url, file, user=user_of(server))
+        for place in ("+simple/", "legacy//%2Bsimple/"):
+            assert f">{file.name}</a>" in fetch(f"{server.url}{place}ours/").decode()
+            assert fetch(f"{server.url}{place}theirs/") == b""
+    assert upstream.asked("/simple/theirs") == []
+
+
+def test_uv_that_looks_first_publishes_where_reading_is_for_users(desk: Workstation, tmp_path: Path) -> None:
+    """It may not look without a user, and takes that for a name that nobody has (rule U11)."""
+    file = wheel(tmp_path, "demo")
+    with yizhan(tmp_path / "data", config='[auth]\nread = "users"\n') as server:
+        words = ["--publish-url", server.url, "--check-url", server.simple, "--trusted-publishing", "never"]
+        words += ["-u", server.user, "-p", server.password, str(file)]
+        for _ in range(2):
+            desk.uv("publish", *words)
+        other = wheel(tmp_path / "other", "demo", payload=b"more")
+        refused = desk.uv("publish", *words[:-1], str(other), ok=False)
+        assert refused.returncode != 0
+        assert "File already exists" in said(refused)
+        assert set(statuses(server, 0)) == {200, 400}
+
+
 def test_a_name_of_which_the_index_cannot_tell_is_refused_too(
     uploader: Uploader, upstream: UpstreamServer, tmp_path: Path
 ) -> None:
