@@ -1,0 +1,1 @@
+"""How fast the proxy is beside others, before the same upstream.  Commands, not tests: pytest does not collect them."""
