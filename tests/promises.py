@@ -1,8 +1,9 @@
 """What is promised, and the tests that would fail if it were untrue.
 
 An id stands at the beginning of a line, with its gloss; below it, one to a line, its tests.  `rule-`, U and V are the
-numbered rules of what clients send and need, A01 to K14 the cases of faults and abuse, the rest what is said of the
-server as a whole.  tests/test_promises.py holds that no id is missing and that every test exists.
+numbered rules of what clients send and need, A01 to K14 the cases of faults and abuse, mirror-F1 to mirror-F17 what
+mirrors do, `decision-` the numbered decisions, the rest what is said of the server as a whole.
+tests/test_promises.py holds that no id is missing and that every test exists.
 """
 
 from __future__ import annotations
@@ -392,11 +393,59 @@ A15  200 to a resumption
 A16  another part than asked for
     tests/test_upstream_index.py::test_a_part_that_is_not_the_rest_is_refused
 A17  another file than before
-    tests/test_upstream_index.py::test_a_part_of_another_file_is_refused_even_if_the_condition_was_ignored
-    tests/test_upstream_index.py::test_a_file_that_changed_begins_anew
+    tests/test_download.py::test_a_file_without_a_hash_is_not_patched_together_from_two_lines
+    tests/test_download.py::test_whatever_breaks_a_client_gets_the_right_file_or_none
 A18  listed, and nowhere to be had
     tests/test_files.py::test_a_listed_file_that_no_mirror_has_is_404_after_another_look_at_its_page
     tests/test_mirrors.py::test_a_file_is_absent_only_where_every_mirror_says_so
+A19  a failing server
+    tests/test_upstream_index.py::test_any_other_status_is_a_failure
+    tests/test_mirrors.py::test_whatever_one_mirror_says_instead_of_a_file_the_next_is_asked
+    tests/faults/test_outages.py::test_an_old_page_is_answered_through_an_outage_and_through_a_restart_in_it
+    tests/faults/test_outages.py::test_a_file_is_absent_only_where_both_mirrors_say_so_and_else_unknown_in_time
+A20  429, and for how long
+    tests/test_upstream_index.py::test_how_long_to_wait_is_told_within_reason
+    tests/test_mirrors.py::test_a_retry_after_is_obeyed_for_pages_and_files
+    tests/test_health.py::test_a_retry_after_is_obeyed_to_the_second_whatever_the_need
+A21  a HEAD fetches nothing
+    tests/faults/test_crowd.py::test_a_head_of_a_file_whose_size_is_not_listed_asks_for_a_byte_and_fetches_nothing
+    tests/test_files.py::test_a_head_before_the_file_is_here_says_what_a_get_says_then
+    tests/test_index.py::test_a_head_never_starts_a_download
+A22  no sha256 on the page
+    tests/test_download.py::test_any_listed_hash_is_checked
+    tests/test_download.py::test_a_file_without_any_hash_is_pinned_at_first_sight
+    tests/test_download.py::test_a_file_without_hash_and_size_cannot_be_had
+    tests/e2e/test_second_index.py::test_a_file_without_a_listed_hash_is_not_taken_with_other_bytes_later
+A23  other bytes under a known filename
+    tests/test_removals.py::test_other_bytes_under_a_known_name_are_not_served_for_a_day
+    tests/test_removals.py::test_a_file_that_changes_under_its_name_stays_as_it_was_and_an_operator_is_told
+    tests/faults/test_lying_mirrors.py::test_other_bytes_under_a_known_filename_are_not_served_in_its_place
+    tests/test_facts.py::test_facts_are_of_the_content_and_not_of_the_filename
+A24  two mirrors with other bytes
+    tests/faults/test_lying_mirrors.py::test_a_lie_that_only_the_digest_tells_is_healed_by_the_next_mirror
+    tests/test_doubts.py::test_an_honest_mirror_is_found_within_a_few_requests
+    tests/test_indexes.py::test_unhashed_files_at_one_place_of_two_indexes_are_two_files
+    tests/e2e/test_second_index.py::test_two_variants_of_one_filename_are_never_mixed_up
+A25  links that lead out
+    tests/faults/test_lying_mirrors.py::test_where_a_link_leads_names_no_file_of_ours
+    tests/test_model.py::test_a_path_that_only_looks_official_is_made_of_the_digest
+    tests/test_simple_read.py::test_a_link_that_is_not_to_be_fetched_takes_its_file_off_the_page
+A26  a huge file streams through
+    tests/faults/test_pieces.py::test_a_huge_file_passes_through_and_does_not_stay
+    tests/test_fetch.py::test_no_more_waits_in_memory_than_was_said
+    tests/test_files.py::test_the_first_bytes_come_before_the_last_are_here
+A27  metadata that is wrong
+    tests/faults/test_lying_mirrors.py::test_a_metadata_file_is_as_sure_as_the_wheel_it_stands_beside
+    tests/test_metadata.py::test_a_mirror_with_other_metadata_than_listed_is_healed_from_the_wheel
+    tests/test_metadata.py::test_no_bytes_break_the_reader_of_metadata
+    tests/test_heal.py::test_a_wrong_digest_is_put_right
+A28  certificates nobody vouches for
+    tests/test_upstream_index.py::test_a_certificate_counts_only_where_it_is_trusted
+    tests/test_upstream_index.py::test_a_certificate_of_another_host_is_not_trusted
+    tests/test_upstream_index.py::test_a_certificate_that_has_expired_is_not_trusted
+    tests/faults/test_mirror_failures.py::test_f15_a_certificate_that_nobody_vouches_for_is_not_believed
+A29  https is not left
+    tests/test_upstream_index.py::test_https_is_never_left
 B01  a page of a gigabyte
     tests/test_upstream_index.py::test_more_than_the_limit_is_not_taken
 B02  a page that is a bomb
@@ -419,9 +468,78 @@ B08  nothing of theirs is markup
     tests/test_simple_write.py::test_nothing_that_an_upstream_says_becomes_markup
     tests/test_simple_read.py::test_base_href_is_honoured_where_it_can_be
     tests/test_simple_read.py::test_a_link_that_is_not_to_be_fetched_takes_its_file_off_the_page
+B09  links in odd spellings
+    tests/test_simple_read.py::test_a_link_that_is_not_to_be_fetched_takes_its_file_off_the_page
+    tests/test_guard.py::test_a_link_that_could_be_read_in_two_ways_is_not_followed
+    tests/test_guard.py::test_no_address_inside_and_no_odd_spelling_passes_as_a_link
+B10  files of another project
+    tests/test_simple_read.py::test_an_entry_that_is_no_file_of_the_project_is_left_out_and_the_rest_served
+B11  filenames that are none
+    tests/test_simple_read.py::test_an_entry_that_is_no_file_of_the_project_is_left_out_and_the_rest_served
+    tests/test_simple_read.py::test_filenames_that_could_mean_a_hundred_projects_do_not_pile_up
+B12  200,000 files on a page
+    tests/faults/test_pages_catalogue.py::test_b12_a_page_of_200_000_files_is_served_and_nobody_else_waits
+B13  yanks of every kind
+    tests/test_simple_read.py::test_a_yank_is_a_word_or_a_reason
+    tests/test_simple_read.py::test_in_html_an_empty_yank_is_one_and_none_is_none
+    tests/test_simple_write.py::test_nothing_that_an_upstream_says_becomes_markup
+B14  requires-python of every kind
+    tests/test_simple_read.py::test_requires_python_is_handed_on_as_it_is
+    tests/test_simple_read.py::test_requires_python_that_says_nothing_is_none
+    tests/test_simple_write.py::test_nothing_that_an_upstream_says_becomes_markup
+B15  a project in quarantine
+    tests/test_simple_read.py::test_a_quarantined_project_has_no_files
+    tests/test_mirrors.py::test_a_page_that_says_why_it_is_empty_is_believed_at_once
+B16  quarantined after it was cached
+    tests/faults/test_pages_catalogue.py::test_b16_a_project_in_quarantine_is_empty_and_its_files_are_not_served
+    tests/test_removals.py::test_a_quarantined_project_offers_nothing_from_its_next_page_on
+    tests/test_removals.py::test_a_quarantine_is_believed_at_once_and_keeps_nothing
+B17  a file that was removed
+    tests/faults/test_pages_catalogue.py::test_b17_a_file_that_is_removed_is_not_served_from_the_cache_either
+    tests/test_removals.py::test_a_file_that_the_index_removed_is_gone_with_the_next_page
+    tests/test_removals.py::test_only_a_page_with_a_higher_serial_drops_a_file_at_once
+B18  most files gone, and back
+    tests/faults/test_pages_catalogue.py::test_b18_a_page_that_loses_most_of_its_files_for_once_loses_none
+    tests/faults/test_pages_catalogue.py::test_b18_a_second_mirror_settles_at_once_whether_files_are_gone
+    tests/test_removals.py::test_a_later_page_that_loses_most_of_its_files_is_not_believed_at_once
+B19  a project that was removed
+    tests/test_pages.py::test_a_project_that_vanishes_is_believed_gone_when_a_second_fetch_agrees
+    tests/test_pages.py::test_one_404_between_two_good_answers_changes_nothing
+B20  304 for ever
+    tests/test_mirrors.py::test_a_page_is_fetched_whole_once_a_day_however_many_304s_came
+    tests/test_pages.py::test_a_page_comes_whole_again_after_a_day_of_304s
+B21  a serial that goes back
+    tests/test_mirrors.py::test_a_page_older_than_the_one_known_is_not_used
+    tests/test_mirrors.py::test_where_all_that_answer_are_behind_what_is_known_still_holds
+    tests/test_removals.py::test_pages_older_than_what_was_seen_are_no_second_word
 B22  odd statuses are no page
     tests/test_upstream_index.py::test_any_other_status_is_a_failure
     tests/test_upstream_index.py::test_bytes_that_are_not_http_are_a_failure
+B23  how long a page holds
+    tests/faults/test_pages_catalogue.py::test_b23_how_long_a_page_holds_is_ours_to_say
+B24  headers of mirrors
+    tests/faults/test_pages_catalogue.py::test_b24_no_header_of_a_mirror_is_handed_on
+    tests/test_upstream_index.py::test_a_page_is_asked_for_in_json_and_packed_without_cookies_or_credentials
+B25  a list of 700,000 names
+    tests/faults/test_pages_catalogue.py::test_b25_a_list_of_700_000_names_passes_through_and_does_not_stay
+    tests/test_simple_write.py::test_a_root_listing_never_stands_in_memory
+B26  a circle of spellings
+    tests/test_upstream_index.py::test_a_circle_is_noticed
+    tests/test_upstream_index.py::test_five_redirects_are_followed_and_six_are_not
+B27  names that resolve badly
+    tests/faults/test_pages_catalogue.py::test_b27_a_mirror_whose_name_is_not_known_costs_a_moment
+    tests/test_upstream_index.py::test_an_unknown_name_is_a_failure
+    tests/test_guard.py::test_a_name_of_fifty_dead_addresses_is_given_up_in_time
+B28  other versions of the API
+    tests/test_simple_read.py::test_every_minor_version_of_the_api_is_read
+    tests/test_simple_read.py::test_another_major_version_is_refused
+B29  sizes and times that are none
+    tests/test_simple_read.py::test_what_is_no_size_is_dropped
+    tests/test_simple_read.py::test_what_is_no_size_in_html_is_dropped
+    tests/test_simple_read.py::test_a_time_that_nobody_can_place_is_dropped
+B30  links to another host
+    tests/faults/test_pages_catalogue.py::test_b30_whether_links_to_another_host_are_followed_is_for_the_operator_to_say
+    tests/test_guard.py::test_hosts_narrow_links_but_not_the_mirrors
 C01  links to addresses inside
     tests/test_guard.py::test_a_link_elsewhere_never_dials_inwards
     tests/test_guard.py::test_neither_link_nor_redirect_reaches_what_is_inside
@@ -442,8 +560,28 @@ C07  redirects without end
     tests/test_upstream_index.py::test_locations_may_be_relative_long_and_requested_as_written
 C08  redirects to other schemes
     tests/test_upstream_index.py::test_a_redirect_to_something_else_is_not_followed
+C09  a mirror on the LAN, and nothing else
+    tests/test_guard.py::test_a_mirror_on_loopback_is_reached_and_its_neighbour_is_not
+    tests/test_guard.py::test_a_listed_network_opens_links_to_it
+    tests/test_guard.py::test_own_means_the_exact_origin
+C10  credentials and redirects
+    tests/test_upstream_index.py::test_credentials_go_to_their_own_origin_and_to_no_other
+C11  and back at their origin
+    tests/test_upstream_index.py::test_credentials_go_to_their_own_origin_and_to_no_other
+C12  who asks for credentials
+    tests/test_upstream_index.py::test_a_request_for_credentials_is_not_followed_anywhere
+C13  URLs from clients
+    tests/test_paths.py::test_all_else_is_not_found
+    tests/test_paths.py::test_no_target_raises_anything_else
 C14  a proxy only if configured
     tests/test_guard.py::test_a_proxy_in_the_environment_is_ignored_unless_configured
+C15  a link to ourselves
+    tests/test_guard.py::test_a_mirror_on_loopback_is_reached_and_its_neighbour_is_not
+    tests/test_guard.py::test_neither_link_nor_redirect_reaches_what_is_inside
+C16  links of any text, and 100,000 at length
+    tests/test_guard.py::test_any_text_is_judged_or_refused_in_a_sentence
+    tests/test_guard.py::test_whatever_passes_leads_to_a_listed_host
+    tests/test_guard.py::test_of_a_hundred_thousand_links_none_passes_but_to_a_listed_host
 D01  1.0 here beats 99.0 there
     tests/e2e/test_precedence.py::test_pip_and_uv_install_ours_and_the_upstream_never_hears_of_it
     tests/e2e/test_precedence.py::test_without_yizhan_pip_and_uv_install_the_decoy
@@ -453,7 +591,19 @@ D02  no spelling gets out
 D03  cached before, gone with the claim
     tests/faults/test_leaks.py::test_what_was_cached_before_the_claim_is_gone_with_it
     tests/test_repository.py::test_what_was_fetched_before_a_claim_is_out_of_reach_after_it
+D04  no question goes on after the claim
+    tests/test_repository.py::test_a_first_upload_takes_the_name_away_from_the_index
+    tests/test_indexes.py::test_a_name_that_became_private_is_withdrawn_everywhere_and_every_denial_forgotten
+    tests/test_pages.py::test_a_question_about_a_name_that_becomes_private_is_stopped_and_no_other_mirror_hears_it
+    tests/test_pages.py::test_who_waits_for_the_disk_asks_no_mirror_about_a_name_that_became_private
+    tests/test_mirrors.py::test_a_question_that_nobody_waits_for_is_stopped_everywhere
+    tests/test_heal.py::test_questions_under_way_about_a_withdrawn_name_are_stopped
+    tests/test_heal.py::test_a_name_that_became_private_is_asked_about_no_more
+    tests/test_metadata.py::test_a_withdrawn_name_is_read_no_more
+    tests/test_lookahead.py::test_private_names_never_leave_the_building
+    tests/test_lookahead.py::test_a_wheel_that_its_page_lists_no_more_is_not_fetched_with_the_others
 D05  asked before, claimed meanwhile
+    tests/test_lookahead.py::test_a_wheel_that_its_page_lists_no_more_is_not_fetched_with_the_others
     tests/test_repository.py::test_a_name_claimed_while_the_index_is_asked_shows_only_ours
     tests/faults/test_leaks.py::test_a_claim_and_a_look_at_the_same_time_never_show_the_outside_afterwards
 D06  a pattern covers its prefix alone
@@ -642,7 +792,7 @@ files-2    one transfer, followed, resumed, verified
     tests/test_files.py::test_a_wrong_file_is_cut_off_and_the_next_request_is_healed
 files-3    HEAD and Range at any time
     tests/test_files.py::test_a_head_is_answered_meanwhile
-    tests/test_files.py::test_a_glance_into_the_middle_is_answered_unverified_and_kept_by_nobody
+    tests/test_files.py::test_a_glance_at_a_part_is_answered_unverified_and_kept_by_nobody
     tests/test_files.py::test_any_other_range_follows_the_download_to_its_verified_end
     tests/test_index.py::test_a_head_never_starts_a_download
     tests/faults/test_crowd.py::test_head_and_ranges_are_answered_before_during_and_after_a_download
@@ -738,13 +888,287 @@ done-9     this table, and the mutations
 """
 """Of the first issue: its own sentences, and what it shows itself done by."""
 
+_MIRRORS = """
+mirror-F1       a listed file is away
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/test_mirrors.py::test_a_file_is_asked_for_at_the_same_path_of_the_other_mirrors
+    tests/test_mirrors.py::test_a_place_without_a_file_is_not_asked_for_it_again_so_soon
+    tests/test_mirrors.py::test_a_file_is_absent_only_where_every_mirror_says_so
+mirror-F2       promised metadata is away
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/test_metadata.py::test_metadata_that_no_mirror_has_comes_out_of_the_wheel
+    tests/test_metadata.py::test_promised_metadata_that_no_mirror_has_costs_a_tail
+    tests/test_heal.py::test_metadata_is_read_kept_and_then_promised
+mirror-F3       403 for a whole subnet
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/faults/test_mirror_failures.py::test_f3_the_log_says_what_to_quote_to_the_operators
+    tests/test_mirrors.py::test_who_refuses_is_left_alone_at_once_and_named_with_code_and_id
+mirror-F4       redirects to other mirrors
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/faults/test_mirror_failures.py::test_f4_chains_are_followed_to_their_end
+    tests/test_mirrors.py::test_links_are_resolved_against_where_the_page_was_found
+    tests/test_mirrors.py::test_who_is_sent_on_to_a_mirror_that_refuses_does_not_follow_again
+mirror-F5       redirects to nowhere, and circles
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/test_upstream_index.py::test_a_circle_is_noticed
+mirror-F6       an index that is behind
+    tests/faults/test_mirror_failures.py::test_f6_a_mirror_that_is_behind_takes_nothing_away
+    tests/test_mirrors.py::test_a_page_older_than_the_one_known_is_not_used
+    tests/test_removals.py::test_a_page_of_unknown_age_loses_nothing_while_another_mirror_has_the_latest
+mirror-F7       backends that disagree
+    tests/faults/test_mirror_failures.py::test_f7_backends_that_disagree_change_nothing
+    tests/test_mirrors.py::test_where_all_that_answer_are_behind_what_is_known_still_holds
+mirror-F8       wrong and short bodies
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/faults/test_lying_mirrors.py::test_a_lie_that_only_the_digest_tells_is_healed_by_the_next_mirror
+    tests/faults/test_lying_mirrors.py::test_what_one_mirror_breaks_off_the_next_ones_bring_to_its_end
+mirror-F9       web pages in place of anything
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/test_mirrors.py::test_whatever_one_mirror_says_instead_of_a_page_the_next_is_asked
+    tests/test_upstream_index.py::test_a_captive_portal_is_not_a_file
+mirror-F10      a folder's list for a page
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/test_mirrors.py::test_a_folder_s_listing_in_place_of_json_is_asked_for_as_html
+mirror-F11      projects left out
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/test_mirrors.py::test_a_project_is_absent_only_where_every_mirror_says_so
+mirror-F12      slow and stalled files
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+    tests/faults/test_mirror_failures.py::test_f12_a_slow_mirror_is_left_for_a_faster_one
+    tests/test_fetch.py::test_a_small_file_that_stalls_is_taken_over_by_another_mirror
+    tests/test_upstream_index.py::test_a_file_that_drips_is_a_stall
+mirror-F13      mirrors that are no more
+    tests/test_config.py::test_a_mirror_that_is_no_more_is_refused_with_what_to_write_instead
+mirror-F14      a wrong base URL
+    tests/test_probe.py::test_a_wrong_base_url_is_told_with_the_right_one
+    tests/test_commands_mirrors.py::test_a_look_from_here_needs_no_server_and_names_the_right_url
+mirror-F15      TLS trouble on the way
+    tests/faults/test_mirror_failures.py::test_f15_a_certificate_that_nobody_vouches_for_is_not_believed
+    tests/test_upstream_index.py::test_a_certificate_counts_only_where_it_is_trusted
+mirror-F16      one spelling and no other
+    tests/faults/test_mirror_failures.py::test_f16_a_spelling_that_mirrors_do_not_know_is_led_to_the_one_they_do
+mirror-F17      removed, and still in a lock
+    tests/faults/test_mirror_failures.py::test_f17_a_lock_still_installs_what_was_removed_everywhere
+    tests/test_removals.py::test_removed_files_that_are_kept_stay_yanked_through_restarts_until_they_are_listed_again
+"""
+"""Of mirrors.md: the ways in which mirrors fail."""
+
+_DECISIONS = """
+decision-8      removals: withheld, or kept and yanked
+    tests/test_removals.py::test_a_file_that_the_index_removed_is_gone_with_the_next_page
+    tests/test_removals.py::test_removed_files_that_are_kept_stay_yanked_through_restarts_until_they_are_listed_again
+    tests/test_removals.py::test_the_files_of_a_removed_project_are_kept_too_where_an_operator_wants_that
+    tests/test_pages.py::test_a_project_that_vanishes_is_believed_gone_when_a_second_fetch_agrees
+decision-9      unhashed files: one place, and pinned
+    tests/test_model.py::test_an_unhashed_file_has_one_place_on_all_mirrors_of_an_index
+    tests/test_model.py::test_unhashed_files_of_other_indexes_or_other_folders_have_other_places
+    tests/test_download.py::test_a_file_without_any_hash_is_pinned_at_first_sight
+    tests/test_files.py::test_a_file_without_a_hash_is_settled_once_it_is_pinned_and_not_before
+    tests/e2e/test_second_index.py::test_a_file_without_a_listed_hash_is_not_taken_with_other_bytes_later
+decision-10     facts by content, whoever answers
+    tests/test_facts.py::test_what_one_page_said_is_laid_over_another_that_leaves_it_out
+    tests/faults/test_outages.py::test_another_mirror_in_its_place_changes_no_etag
+    tests/test_pages.py::test_failing_over_to_an_equal_page_changes_nothing_that_clients_see
+    tests/test_removals.py::test_only_a_page_with_a_higher_serial_drops_a_file_at_once
+    tests/test_removals.py::test_another_mirror_is_asked_at_once_and_believed
+decision-11     glances may be unverified, and say so
+    tests/test_files.py::test_a_glance_at_a_part_is_answered_unverified_and_kept_by_nobody
+    tests/test_files.py::test_any_other_range_follows_the_download_to_its_verified_end
+    tests/test_files.py::test_a_part_too_big_for_a_glance_is_verified_too
+decision-12     promised metadata is never 404
+    tests/test_heal.py::test_healed_metadata_that_is_gone_is_made_again
+    tests/test_metadata.py::test_what_is_promised_is_never_called_absent
+    tests/test_index.py::test_a_promised_metadata_file_that_no_mirror_gives_is_not_called_absent
+decision-13     upstream trouble is 503
+    tests/faults/test_outages.py::test_a_page_is_absent_only_where_both_mirrors_say_so_and_else_unknown_in_time
+    tests/faults/test_outages.py::test_a_file_is_absent_only_where_both_mirrors_say_so_and_else_unknown_in_time
+    tests/faults/test_outages.py::test_a_listed_file_that_no_mirror_has_costs_one_look_at_the_page_and_is_404
+decision-16     HEAD asks for a byte at most
+    tests/faults/test_crowd.py::test_a_head_of_a_file_whose_size_is_not_listed_asks_for_a_byte_and_fetches_nothing
+    tests/test_upstream_index.py::test_a_size_is_asked_for_without_the_file
+decision-20     hosts, networks, and credentials' origin
+    tests/test_guard.py::test_hosts_narrow_links_but_not_the_mirrors
+    tests/test_guard.py::test_listed_networks_may_be_dialled_and_their_neighbours_not
+    tests/test_config.py::test_link_local_addresses_cannot_be_allowed
+    tests/test_upstream_index.py::test_credentials_go_to_their_own_origin_and_to_no_other
+decision-21     content is sniffed
+    tests/test_simple_read.py::test_the_body_tells_what_it_is_whatever_was_declared
+decision-22     flags, lists and units
+    tests/test_config.py::test_upstream_flags_replace_the_mirrors_and_network_flags_add
+    tests/test_config.py::test_the_environment_writes_lists_numbers_and_truth_values_as_json
+    tests/test_config.py::test_gb_is_decimal_and_gib_binary
+decision-23     an HTTP proxy where configured
+    tests/test_guard.py::test_names_are_left_to_a_configured_proxy_and_addresses_are_not
+    tests/test_guard.py::test_a_proxy_in_the_environment_is_ignored_unless_configured
+decision-25     how long pages and 404s hold
+    tests/test_docs.py::test_the_example_is_the_defaults
+    tests/test_pages.py::test_a_404_of_every_mirror_is_believed_for_a_short_time
+    tests/test_pages.py::test_an_older_page_is_asked_for_again_and_a_304_keeps_the_same_object
+decision-26     each index alone
+    tests/test_index.py::test_an_index_alone_is_a_view_of_its_own
+    tests/test_paths.py::test_an_index_is_asked_alone_under_its_own_name
+    tests/e2e/test_second_index.py::test_two_variants_of_one_filename_are_never_mixed_up
+"""
+"""Of decisions.md, those on files, pages and upstream."""
+
+_SET = """
+set-1 several indexes, in their order
+    tests/test_config.py::test_indexes_are_read_in_their_order
+    tests/test_config.py::test_the_environment_reaches_every_index_by_its_number_and_the_first_without
+    tests/test_docs.py::test_the_further_indexes_of_the_example_are_accepted_above_the_general_one
+set-2 who answers for a name
+    tests/test_indexes.py::test_the_first_index_that_has_a_name_answers_and_no_later_one_is_asked
+    tests/test_indexes.py::test_an_index_is_asked_only_for_the_names_it_may_answer_for
+    tests/test_indexes.py::test_an_index_that_cannot_say_ends_the_search
+    tests/test_indexes.py::test_a_file_comes_from_the_index_that_lists_it_and_from_no_other
+    tests/e2e/test_second_index.py::test_pytorchs_wheels_come_from_its_index_and_what_it_does_not_know_from_the_next
+set-3 credentials, and no log that has them
+    tests/test_config.py::test_a_netrc_file_is_for_the_operators_own_mirrors_by_host
+    tests/test_config.py::test_a_login_of_the_environment_is_for_the_index_that_asks_for_it
+    tests/test_config.py::test_a_password_in_a_url_is_refused_and_not_repeated
+    tests/test_upstream_index.py::test_credentials_stand_in_no_sentence
+set-4 what is known of each mirror
+    tests/test_config.py::test_every_preset_is_a_url_that_a_configuration_could_hold
+    tests/test_config.py::test_403_means_unknown_at_pytorch_and_where_the_operator_says_so
+    tests/test_docs.py::test_the_example_names_every_preset
+    tests/test_mirrors.py::test_a_mirror_that_keeps_its_files_apart_is_asked_for_them_there
+set-5 PyTorch and flat pages beside it
+    tests/e2e/test_second_index.py::test_pytorchs_wheels_come_from_its_index_and_what_it_does_not_know_from_the_next
+    tests/e2e/test_second_index.py::test_wheels_of_a_flat_page_are_installed_as_from_any_index
+    tests/e2e/test_second_index.py::test_a_first_index_that_is_down_is_not_passed_over
+    tests/test_flat.py::test_no_name_is_ever_told_to_the_server_of_a_flat_page
+    tests/test_flat.py::test_an_outage_makes_the_page_old_and_never_absent
+set-6 imitated to the letter
+    tests/test_family.py::test_a_page_in_json_is_shadowmires_to_the_letter
+    tests/test_family.py::test_a_blocked_subnet_reads_why_in_several_languages
+    tests/test_family.py::test_aliyun_has_html_for_everyone_and_little_in_it
+    tests/test_family.py::test_sjtu_redirects_what_is_too_big_and_has_a_notice_for_the_rest
+    tests/test_family.py::test_ustc_leads_to_tuna_for_what_it_does_not_hold
+    tests/test_family.py::test_a_page_of_pytorch_is_theirs_to_the_letter
+    tests/test_family.py::test_a_flat_page_is_the_samples
+pages-1         only all-404 is 404
+    tests/test_mirrors.py::test_a_project_is_absent_only_where_every_mirror_says_so
+    tests/test_mirrors.py::test_whatever_one_mirror_says_instead_of_a_page_the_next_is_asked
+    tests/test_mirrors.py::test_a_page_without_files_is_believed_only_where_nobody_has_any
+pages-2         never back, and whole once a day
+    tests/test_mirrors.py::test_a_page_older_than_the_one_known_is_not_used
+    tests/test_mirrors.py::test_a_page_is_fetched_whole_once_a_day_however_many_304s_came
+    tests/test_removals.py::test_a_page_that_loses_most_of_its_files_once_loses_none
+    tests/test_removals.py::test_losses_that_wait_survive_a_restart_and_are_confirmed_after_it
+pages-3         left alone, ranked, few at a time
+    tests/test_health.py::test_a_mirror_is_left_alone_after_three_failures_in_a_row
+    tests/test_health.py::test_each_pause_is_twice_as_long_up_to_the_longest
+    tests/test_health.py::test_pauses_differ_by_chance
+    tests/test_health.py::test_a_refusal_leaves_it_alone_at_once_and_for_long
+    tests/test_mirrors.py::test_of_many_questions_in_an_outage_one_goes_out_and_decides_on_the_others
+    tests/test_mirrors.py::test_a_mirror_clearly_slower_than_the_others_is_asked_after_them
+    tests/test_mirrors.py::test_a_mirror_with_all_hands_full_is_passed_over
+    tests/test_config.py::test_a_user_agent_is_one_line_of_ascii
+pages-4         2 seconds, or 10
+    tests/test_pages.py::test_a_slow_refresh_is_waited_for_only_shortly_where_an_old_page_exists
+    tests/test_pages.py::test_a_cold_page_is_waited_for_no_longer_than_the_hard_deadline
+    tests/faults/test_outages.py::test_what_nobody_answers_for_is_said_within_the_hard_deadline
+    tests/test_indexes.py::test_all_indexes_together_keep_to_one_deadline
+pages-5         redirects and addresses
+    tests/test_upstream_index.py::test_five_redirects_are_followed_and_six_are_not
+    tests/test_upstream_index.py::test_https_is_never_left
+    tests/test_guard.py::test_neither_link_nor_redirect_reaches_what_is_inside
+    tests/test_guard.py::test_the_socket_alone_would_hold_against_every_spelling
+    tests/test_guard.py::test_some_addresses_are_dialled_for_nobody
+transfer-1      one path at every mirror
+    tests/test_mirrors.py::test_a_file_is_asked_for_at_the_same_path_of_the_other_mirrors
+    tests/test_mirrors.py::test_the_metadata_beside_a_file_is_had_from_any_mirror
+transfer-2      stalled or slow: on with another
+    tests/test_fetch.py::test_what_a_broken_line_left_undone_is_asked_of_another
+    tests/test_fetch.py::test_a_small_file_that_stalls_is_taken_over_by_another_mirror
+    tests/faults/test_mirror_failures.py::test_f12_a_slow_mirror_is_left_for_a_faster_one
+transfer-3      who lies is asked last
+    tests/test_doubts.py::test_who_had_a_part_in_a_wrong_file_is_asked_last
+    tests/test_doubts.py::test_an_honest_mirror_is_found_within_a_few_requests
+    tests/faults/test_pieces.py::test_a_liar_that_brings_pieces_is_found_out_within_three_requests
+transfer-4      unhashed: pinned at first sight
+    tests/test_download.py::test_a_file_without_any_hash_is_pinned_at_first_sight
+    tests/e2e/test_second_index.py::test_a_file_without_a_listed_hash_is_not_taken_with_other_bytes_later
+fast-1          pieces over all mirrors at once
+    tests/test_fetch.py::test_a_big_file_comes_from_all_mirrors_at_once_and_each_byte_of_it_once
+    tests/faults/test_pieces.py::test_the_speeds_of_all_connections_add_up
+fast-2          slow ones dropped, the end raced
+    tests/test_segments.py::test_a_source_eight_times_slower_than_the_best_loses_its_piece
+    tests/test_segments.py::test_the_end_is_raced_by_who_has_nothing_else_to_do_and_the_loser_is_given_up
+    tests/test_segments.py::test_races_cost_a_bounded_number_of_bytes
+fast-3          in order, and the whole verified
+    tests/test_fetch.py::test_bytes_reach_clients_in_order_as_soon_as_nothing_before_them_is_missing
+    tests/test_fetch.py::test_whatever_breaks_and_whoever_lies_a_client_gets_the_right_file_or_none
+fast-4          a Range of what is not here
+    tests/test_files.py::test_ten_clients_who_read_the_end_of_a_wheel_cost_one_question_and_no_download
+    tests/test_glimpses.py::test_what_is_read_bit_by_bit_at_the_end_is_one_question
+    tests/e2e/test_lazy.py::test_uv_resolves_without_metadata_and_fetches_no_whole_wheel
+heal-1          sizes and times from elsewhere
+    tests/test_heal.py::test_sizes_and_times_come_from_the_legacy_document
+    tests/test_heal.py::test_what_no_document_tells_another_mirrors_page_may
+    tests/test_heal.py::test_behind_a_mirror_that_tells_nothing_a_page_tells_all
+heal-2          metadata of our own reading
+    tests/test_heal.py::test_metadata_is_read_kept_and_then_promised
+    tests/test_metadata.py::test_no_whole_wheel_is_fetched_for_its_metadata
+    tests/test_metadata.py::test_a_wheel_that_is_here_is_read_here
+heal-3          newest first, and bounded
+    tests/test_heal.py::test_the_newest_versions_are_read_and_no_more_of_them_than_some
+    tests/test_heal.py::test_those_who_asked_last_are_provided_for
+    tests/test_heal.py::test_no_more_waits_to_be_healed_than_some
+heal-4          time limits without times
+    tests/e2e/test_family.py::test_a_time_limit_works_over_a_mirror_that_gives_no_times
+    tests/e2e/test_family.py::test_pips_time_limit_works_over_a_mirror_that_gives_no_times
+heal-5          a guess is no exact time
+    tests/test_simple_write.py::test_a_guessed_time_has_a_key_of_our_own_and_stands_in_json_alone
+    tests/test_facts.py::test_a_guess_is_never_an_exact_time_unless_the_operator_says_so
+ahead-1         what is required is there already
+    tests/test_lookahead.py::test_all_that_a_project_requires_is_asked_for_once
+    tests/test_lookahead.py::test_the_client_who_comes_to_a_page_later_starts_nothing_anew
+    tests/test_lookahead.py::test_the_newest_suitable_version_is_looked_at
+ahead-2         bounded, private, and can be off
+    tests/test_lookahead.py::test_no_more_projects_are_asked_for_than_some
+    tests/test_lookahead.py::test_a_chain_is_followed_to_a_depth
+    tests/test_lookahead.py::test_private_names_never_leave_the_building
+    tests/test_lookahead.py::test_looking_ahead_can_be_switched_off
+visible-1       how each mirror does
+    tests/test_commands_mirrors.py::test_each_mirror_has_a_line_and_a_failure_the_mirrors_own_words
+    tests/test_commands_mirrors.py::test_the_servers_word_is_json_with_each_mirrors_state
+    tests/test_commands_mirrors.py::test_each_figure_has_its_unit
+visible-2       a look at a configuration
+    tests/test_probe.py::test_a_wrong_base_url_is_told_with_the_right_one
+    tests/test_probe.py::test_a_dead_mirror_is_told_as_such_and_no_other_url_is_made_up
+    tests/test_probe.py::test_a_mirror_without_ranges_is_told_as_such
+    tests/test_commands_mirrors.py::test_a_look_that_finds_no_mirror_of_use_ends_with_1
+visible-3       where a page is from, and its age
+    tests/test_index.py::test_a_page_says_which_mirror_it_came_from_and_how_old_it_is
+    tests/test_pages.py::test_where_a_page_came_from_is_told_as_long_as_it_is_in_memory
+set-done-1      clients fail there, and not here
+    tests/faults/test_mirror_failures.py::test_what_clients_fail_at_comes_right_through_us_and_the_log_names_the_mirror
+set-done-2      all mirrors dead
+    tests/e2e/test_family.py::test_with_all_mirrors_dead_what_was_ever_fetched_installs_and_the_rest_is_503
+    tests/faults/test_outages.py::test_with_all_mirrors_dead_what_is_cached_installs_and_the_rest_is_unknown_until_they_are_back
+set-done-3      ours and nginx in one run
+    tests/bench/test_figures.py::test_a_ratio_is_taken_round_by_round
+    tests/bench/test_figures.py::test_a_round_that_failed_counts_for_neither_side
+    tests/bench/test_tree.py::test_installing_the_root_takes_all_of_its_closure
+    tests/bench/test_line.py::test_more_than_the_line_holds_comes_back_whole_and_late
+    tests/faults/test_pieces.py::test_the_speeds_of_all_connections_add_up
+set-done-4      nothing inside is dialled
+    tests/test_guard.py::test_neither_link_nor_redirect_reaches_what_is_inside
+    tests/test_guard.py::test_the_socket_alone_would_hold_against_every_spelling
+    tests/test_guard.py::test_the_victim_can_be_reached_where_nobody_guards_it
+set-done-5      a lock without a whole wheel
+    tests/e2e/test_family.py::test_a_lock_over_a_mirror_that_tells_nothing_is_a_complete_mirrors_and_costs_no_wheel
+"""
+"""Of the issue on mirrors: its own sentences, and what it shows itself done by."""
+
 PROMISES: Mapping[str, Promise] = MappingProxyType(
-    {**_read(_RULES), **_read(_UPLOADS), **_read(_CASES), **_read(_SENTENCES)}
+    _read(_RULES + _UPLOADS + _CASES + _SENTENCES + _MIRRORS + _DECISIONS + _SET)
 )
 
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "D04": "A refresh or download under way when its name is claimed goes on, and the next mirror hears of it.",
+        "D04:files": "A file that is coming in when its name is claimed comes in to its end, from the next mirror too.",
         "V5:entry-points": "entry_points.txt is not read, and a RECORD that lists other files brings no warning.",
     }
 )
@@ -753,6 +1177,7 @@ NOT_YET: Mapping[str, str] = MappingProxyType(
 NOT_OURS: Mapping[str, str] = MappingProxyType(
     {
         "rule-64": "What pip caches over plain http is pip's to decide: nothing that a server sends changes it.",
+        "set-done-3:figures": "What a machine's figures are is printed by tests/bench/upstream.py, and judged there.",
         "done-10": "Done by hand: README from its top, in a shell that has never seen the project.",
     }
 )

@@ -1,6 +1,6 @@
 """The tests are tested: each wrong of mutations.py, done to a copy of the program, must turn its test red.
 
-Some run always.  All of them, some three minutes on two processors:
+Some run always.  All of them, some five minutes on two processors:
 
     pytest -m long tests/test_mutations.py
 """

@@ -27,7 +27,7 @@ def cases(prefix: str, *numbers: int) -> list[str]:
     return numbered(prefix, *numbers, width=2)
 
 
-REQUIRED = [
+FIRST = [
     *numbered("rule-", *range(1, 39), *range(48, 76)),
     *numbered("U", *range(1, 10), *range(12, 15)),
     *numbered("V", *range(1, 7), 8),
@@ -39,6 +39,18 @@ REQUIRED = [
     *chain(numbered("private-", *range(1, 10)), numbered("front-", 1), numbered("done-", *range(1, 11))),
 ]
 """What the first issue names."""
+
+MIRRORS = [
+    *chain(cases("A", *range(19, 30)), cases("B", *range(9, 22), *range(23, 31)), cases("C", *range(9, 14), 15, 16)),
+    *numbered("mirror-F", *range(1, 18)),
+    *numbered("decision-", *range(8, 14), 16, *range(20, 24), 25, 26),
+    *chain(numbered("set-", *range(1, 7)), numbered("pages-", *range(1, 6)), numbered("transfer-", *range(1, 5))),
+    *chain(numbered("fast-", *range(1, 5)), numbered("heal-", *range(1, 6)), numbered("ahead-", 1, 2)),
+    *chain(numbered("visible-", *range(1, 4)), numbered("set-done-", *range(1, 6))),
+]
+"""What the one on mirrors names."""
+
+REQUIRED = [*FIRST, *MIRRORS]
 
 
 @dataclass(frozen=True)
