@@ -17,8 +17,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+from packaging.utils import NormalizedName
 
 from .doubts import Doubts
 from .errors import BadDigest, MirrorFailed, NotFound, ProxyError, Unavailable, UpstreamDown
@@ -27,9 +30,15 @@ from .glimpses import GLANCE, Glimpses
 from .leftovers import RESUMABLE, UNSURE, remove_stale_parts
 from .part import Part
 from .segments import Pace
-from .simple.model import File
+from .simple.model import METADATA, File
+from .simple.names import belongs
 from .storage import Blob, Cache, Pins
 from .transfers import Sources
+
+T = TypeVar("T")
+
+MAX_READ = 4 * 2**20
+"""Bytes of a small file, such as a METADATA, that are looked at."""
 
 MOST = 1000
 """Files that come in at the same time: each has its part file open."""
@@ -82,6 +91,11 @@ class Download:
         if self._error is not None and self._reach(beyond) <= beyond:
             raise copy(self._error)
         return self._reach(beyond)
+
+    async def arrived(self) -> None:
+        """Wait until all of it is here and verified; raise what went wrong."""
+        while self.sha256 is None:
+            await self.grown(self.ready)
 
     def handle(self) -> BinaryIO:
         """A descriptor of one's own on the growing bytes; whoever asks closes it."""
@@ -201,6 +215,17 @@ class Downloads:
         running = self._running.get(_key(file, file.sha256))
         return running[0] if running else None
 
+    def withdraw(self, name: NormalizedName) -> None:
+        """*name* is private from now on: stop what comes in of its files, and what is asked about them.
+
+        Whoever follows one is cut, and what came of it is not kept.
+        """
+        for download, task in self._running.values():
+            if belongs(download.file.filename.removesuffix(METADATA), name) and not download.ended:
+                download.fail(UpstreamDown(f"{name} is private here now."))
+                task.cancel()
+        self._glimpses.withdraw(name)
+
     @property
     def under_way(self) -> int:
         """How many files are coming in now."""
@@ -253,7 +278,11 @@ class Downloads:
                     await asyncio.to_thread(part.discard)
             download.fail(error)
         except asyncio.CancelledError:
-            download.fail(Unavailable(f"{download.file.filename} is not here yet: the server is stopping."))
+            if download.ended:  # withdrawn
+                with suppress(OSError):
+                    await asyncio.to_thread(part.discard)
+            else:
+                download.fail(Unavailable(f"{download.file.filename} is not here yet: the server is stopping."))
             raise
         finally:
             if not download.ended:  # whatever happened, nobody may wait for ever
@@ -285,6 +314,31 @@ class Downloads:
             self._doubts.move_to_end(key)
             while len(self._doubts) > DOUBTED:
                 self._doubts.popitem(last=False)
+
+
+async def read_whole(found: Blob | Download) -> bytes:
+    """The bytes, up to MAX_READ, of a small file that Downloads or a Store gave, once all of it is verified.
+
+    Raise what went wrong.
+    """
+    if isinstance(found, Download):
+        await found.arrived()
+        return await closing(partial(_read_and_close, found.handle()))
+    return await closing(partial(_read_and_close, found.handle))
+
+
+async def closing(work: Callable[[], T]) -> T:
+    """What *work* gives in a thread, which closes a handle at its end: it runs even if nobody waits for it any more.
+
+    With to_thread it would not, if who waits is stopped before a thread is free; and the handle would stay open.
+    """
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
+
+
+def _read_and_close(handle: BinaryIO) -> bytes:
+    with handle:
+        handle.seek(0)
+        return handle.read(MAX_READ)
 
 
 async def _fetched(file: File, part: Part, fetch: Fetch) -> str:

@@ -6,12 +6,16 @@ They are not verified, since no digest is known of a part, and are remembered fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from packaging.utils import NormalizedName
+
 from .errors import MirrorFailed, NotFound, UpstreamDown
-from .lately import Lately
-from .simple.model import File
+from .lately import GivenUp, Lately
+from .simple.model import METADATA, File
+from .simple.names import belongs
 from .transfers import Sources, Transfer
 
 GLANCE: Final = 4 * 1024 * 1024
@@ -50,7 +54,7 @@ class Glimpses:
 
         Raise NotFound where no place has the file, UpstreamDown where not all could say.
         """
-        size = file.size if file.size is not None else self._sizes.peek(key)
+        size = file.size if file.size is not None else self._sizes.peek((file.filename, key))
         if size is None or not size - TAIL <= begin < end <= size:
             return await self._part(key, file, begin, end, avoid)
         start = max(0, size - TAIL)
@@ -63,7 +67,9 @@ class Glimpses:
                 return await self._ask(file, begin, end, avoid)
 
         # By whom to avoid too: what a mirror gave that turned out to lie must not be given again.
-        return await self._parts.get((key, begin, end, avoid), ask, weight=lambda part: max(LEAST, len(part or b"")))
+        whole_key = file.filename, key, begin, end, avoid
+        with _told(file):
+            return await self._parts.get(whole_key, ask, weight=lambda part: max(LEAST, len(part or b"")))
 
     async def measure(self, key: str, file: File) -> int | None:
         """The size of *file*, known by *key*, as Sources.measure tells it."""
@@ -71,7 +77,17 @@ class Glimpses:
         async def ask() -> int | None:
             return await self._sources.measure(file)
 
-        return await self._sizes.get(key, ask, weight=lambda _: 1)
+        with _told(file):
+            return await self._sizes.get((file.filename, key), ask, weight=lambda _: 1)
+
+    def withdraw(self, name: NormalizedName) -> None:
+        """*name* is private from now on: stop every question about its files."""
+
+        def concerns(key: Hashable) -> bool:
+            return isinstance(key, tuple) and belongs(str(key[0]).removesuffix(METADATA), name)
+
+        self._parts.give_up(concerns)
+        self._sizes.give_up(concerns)
 
     async def close(self) -> None:
         await self._parts.close()
@@ -94,6 +110,15 @@ class Glimpses:
         if failures:
             raise UpstreamDown(f"No mirror gives a part of {file.filename} now: {' '.join(failures)}")
         raise NotFound(f"No mirror has {file.filename}.")
+
+
+@contextmanager
+def _told(file: File) -> Iterator[None]:
+    """Whoever waits for what is asked no longer gets to know it."""
+    try:
+        yield
+    except GivenUp:
+        raise UpstreamDown(f"{file.filename} is not asked for any more.") from None
 
 
 async def _read(transfer: Transfer, size: int, file: File) -> bytes:

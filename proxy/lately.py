@@ -10,6 +10,10 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+class GivenUp(Exception):
+    """Nobody asks any longer."""
+
+
 class Lately(Generic[T]):
     """Answers by the key of their question.  Errors are told to all who wait, and not remembered."""
 
@@ -23,7 +27,7 @@ class Lately(Generic[T]):
         self._weight = 0
 
     async def get(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]], *, weight: Callable[[T], int]) -> T:
-        """The answer to *key*, which *ask* gives where nobody has it."""
+        """The answer to *key*, which *ask* gives where nobody has it; raise GivenUp where `give_up` came between."""
         known = self._known.get(key)
         if known is not None and known[0] > self._clock():
             return known[2]
@@ -34,6 +38,11 @@ class Lately(Generic[T]):
         waiting.add(me := object())
         try:
             return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if mine is None or mine.cancelling():
+                raise
+            raise GivenUp from None
         finally:
             waiting.discard(me)
             if not waiting and not task.done():
@@ -54,7 +63,7 @@ class Lately(Generic[T]):
             self._forget(next(iter(self._known)))
 
     def give_up(self, concerns: Callable[[Hashable], bool]) -> None:
-        """Ask no longer about the keys that *concerns* tells; who waits is told so by a CancelledError."""
+        """Ask no longer about the keys that *concerns* tells; who waits is told so by GivenUp."""
         for key, (task, _) in self._asked.items():
             if concerns(key):
                 task.cancel()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packaging.utils import canonicalize_name
 
 from proxy.download import Download, Downloads
 from proxy.errors import BadDigest, MirrorFailed, NotFound, ProxyError, Unavailable, UpstreamDown
@@ -446,3 +447,34 @@ async def test_only_so_many_files_come_in_at_once(tmp_path: Path, monkeypatch: p
     gate.set()
     await settled(house)
     await house.downloads.close()
+
+
+async def test_what_comes_in_of_a_name_that_becomes_private_is_stopped_and_no_other_mirror_is_asked(
+    tmp_path: Path,
+) -> None:
+    """D04."""
+    stalled = Line(BODY[:300_000], "one", ends="stalls", total=len(BODY))
+    house = House(tmp_path, stalled, Line(BODY, "two"))
+    download = await house.obtain(listed())
+    assert isinstance(download, Download)
+    followed = asyncio.create_task(follow(download))
+    await download.grown(0)
+    house.downloads.withdraw(canonicalize_name("num"))
+    assert not download.ended
+    house.downloads.withdraw(canonicalize_name("numpy"))
+    with pytest.raises(UpstreamDown, match="private here now"):
+        await followed
+    while house.downloads.under_way:
+        await asyncio.sleep(0.01)
+    assert [name for name, _, _ in house.sources.asked] == ["one"]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_looked_at_of_a_name_that_becomes_private_is_asked_no_longer(tmp_path: Path) -> None:
+    house = House(tmp_path, Line(BODY), gate=asyncio.Event())
+    looking = asyncio.create_task(house.downloads.glimpse(listed(), 1000, 2000))
+    while not house.sources.asked:
+        await asyncio.sleep(0)
+    house.downloads.withdraw(canonicalize_name("numpy"))
+    with pytest.raises(UpstreamDown, match="not asked for any more"):
+        await asyncio.wait_for(looking, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from proxy.download import Downloads
 from proxy.errors import NotFound, UpstreamDown
@@ -50,6 +51,21 @@ async def test_what_is_read_bit_by_bit_at_the_end_is_one_question() -> None:
     for begin in (end - 22, end - 1000, end - TAIL):
         assert await looks.look("key", WHEEL, begin, end, avoid=NOBODY) == BODY[begin:]
     assert sources.asked == [("one", end - TAIL, end)]
+
+
+async def test_what_is_asked_of_a_name_that_becomes_private_is_asked_no_longer() -> None:
+    """D04."""
+    sources = FakeSources([Line(BODY)], gate=asyncio.Event())
+    looks = glimpses(sources)
+    waiting = asyncio.create_task(looks.look("key", WHEEL, 1000, 2000, avoid=NOBODY))
+    while not sources.asked:
+        await asyncio.sleep(0)
+    looks.withdraw(canonicalize_name("num"))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    looks.withdraw(canonicalize_name("numpy"))
+    with pytest.raises(UpstreamDown, match="not asked for any more"):
+        await waiting
 
 
 async def test_only_so_much_is_remembered() -> None:

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from packaging.utils import NormalizedName
 
-from proxy.download import Downloads
+from proxy.download import Downloads, read_whole
 from proxy.errors import NotFound, ProxyError, UpstreamDown
 from proxy.policy import PublicName
 from proxy.simple.model import File, Project
@@ -26,7 +26,7 @@ from proxy.upstream.choice import Machines
 from proxy.upstream.facts import FactBook
 from proxy.upstream.heal import FRUITLESS, QUEUE, WHEELS, Healer
 from proxy.upstream.healed import HealedPages
-from proxy.upstream.metadata import Readings, WithOwnReadings, read_whole
+from proxy.upstream.metadata import Readings, WithOwnReadings
 from proxy.upstream.mirrors import Answer, MirrorSet
 from proxy.upstream.pages import RememberedPages
 from proxy.upstream.remembered import Times

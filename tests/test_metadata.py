@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from proxy.archive import RemoteWheel, peek_metadata
 from proxy.archive.remote import MOST_BYTES, MOST_PARTS, STEP, TAIL, Part
-from proxy.download import Downloads
+from proxy.download import Downloads, read_whole
 from proxy.errors import BadUpload, MirrorFailed, NotFound, ProxyError, UpstreamDown
 from proxy.simple.model import File
 from proxy.simple.names import parse_name
 from proxy.transfers import Transfer
-from proxy.upstream.metadata import LEAST, LIFE, MAX_HEAD, Core, OwnReading, Readings, WithOwnReadings, read_whole
+from proxy.upstream.metadata import LEAST, LIFE, MAX_HEAD, Core, OwnReading, Readings, WithOwnReadings
 
 from . import make
 from .fakes import MemoryCache, MemoryStore

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import msgspec
 from packaging.utils import NormalizedName
 
-from ..download import Download
+from ..download import Download, read_whole
 from ..errors import NotFound, ProxyError
 from ..policy import PublicName
 from ..simple.model import File, Project
@@ -29,7 +29,7 @@ from ..sources import Seen
 from ..storage import Blob, Fact
 from .choice import Machines, likely_wheels
 from .legacy import facts_of, read_legacy
-from .metadata import Readings, can_be_read, read_whole
+from .metadata import Readings, can_be_read
 from .mirrors import Answer
 
 WHEELS = 4

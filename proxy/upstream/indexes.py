@@ -55,8 +55,12 @@ class OneIndex:
 class Indexes:
     """Satisfies sources.Upstream for all of *indexes*, which are asked in their order."""
 
-    def __init__(self, indexes: Sequence[OneIndex]) -> None:
+    def __init__(
+        self, indexes: Sequence[OneIndex], *, withdrawn: Callable[[NormalizedName], None] = lambda _: None
+    ) -> None:
+        """*withdrawn* is told of each name that is withdrawn."""
         self._indexes = tuple(indexes)
+        self._withdrawn = withdrawn
 
     async def project(self, name: PublicName, *, max_age: float | None = None) -> Project:
         """The page of *name* at the first index that has one; *max_age* and errors as in sources.Upstream.
@@ -100,6 +104,7 @@ class Indexes:
         """*name* is private from now on: no index is asked about it any more, and all forget its page."""
         for index in self._indexes:
             index.pages.withdraw(name)
+        self._withdrawn(name)
 
     def _covering(self, name: NormalizedName) -> Iterator[OneIndex]:
         return (index for index in self._indexes if index.covers(name))

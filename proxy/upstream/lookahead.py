@@ -19,13 +19,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 
-from ..download import Download
+from ..download import Download, read_whole
 from ..errors import NotFound, ProxyError
 from ..simple.model import File, Project
 from ..simple.names import parse_name
 from ..storage import Blob
 from .choice import Machine, Machines, likely_wheels, will_install
-from .metadata import SMALL, Core, read_whole
+from .metadata import SMALL, Core
 
 AT_ONCE = 48
 """Questions at a time, of all walks together: clients' own find connections beside them."""

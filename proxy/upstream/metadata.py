@@ -20,9 +20,9 @@ from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_n
 from packaging.version import InvalidVersion, Version
 
 from ..archive import Part, RemoteWheel, peek_metadata
-from ..download import Download
+from ..download import Download, closing
 from ..errors import BadUpload, MirrorFailed, NotFound, ProxyError, UpstreamDown
-from ..lately import Lately
+from ..lately import GivenUp, Lately
 from ..simple.model import File
 from ..simple.names import belongs
 from ..storage import Blob, Cache
@@ -35,9 +35,6 @@ AT_ONCE = 8
 
 MEMORY = 16 * 2**20
 """Bytes of METADATA that are kept in memory, those read last."""
-
-MAX_METADATA = 4 * 2**20
-"""Bytes of one that are looked at."""
 
 LIFE = 600.0
 """Seconds for which is remembered what a wheel tells, or that it tells nothing."""
@@ -74,29 +71,6 @@ class Wheels(Protocol):
     def arriving(self, file: File) -> Download | None:
         """The whole of it, if that is coming in now."""
         ...
-
-
-async def read_whole(found: Blob | Download) -> bytes:
-    """All bytes of a small file that Downloads or the Repository gave, once verified; raise what went wrong."""
-    if isinstance(found, Download):
-        while found.sha256 is None:
-            await found.grown(found.ready)
-        return await _closing(partial(_read_and_close, found.handle()))
-    return await _closing(partial(_read_and_close, found.handle))
-
-
-async def _closing(work: Callable[[], T]) -> T:
-    """What *work* gives in a thread, which closes a handle at its end: it runs even if nobody waits for it any more.
-
-    With to_thread it would not, if who waits is stopped before a thread is free; and the handle would stay open.
-    """
-    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
-
-
-def _read_and_close(handle: BinaryIO) -> bytes:
-    with handle:
-        handle.seek(0)
-        return handle.read(MAX_METADATA)
 
 
 def can_be_read(file: File) -> bool:
@@ -169,7 +143,7 @@ class Readings:
         Raise NotFound where there is none that every reader would see alike, and whatever keeps *found* from coming.
         """
         if isinstance(found, Download):
-            await _whole(found)
+            await found.arrived()
         told = await self._near(wheel, found.handle() if isinstance(found, Download) else found.handle)
         keys = {_key(wheel, whole) for whole in (False, True)}
         self._known.give_up(keys.__contains__)
@@ -190,10 +164,7 @@ class Readings:
     async def _reading(self, wheel: File, *, whole: bool) -> bytes | NotFound:
         try:
             return await self._known.get(_key(wheel, whole), partial(self._read, wheel, whole), weight=_weight)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
+        except GivenUp:
             raise UpstreamDown(f"{wheel.filename} is not read any more.") from None
 
     async def _read(self, wheel: File, whole: bool) -> bytes | NotFound:
@@ -202,7 +173,8 @@ class Readings:
             arriving = self._arriving(wheel)
             if arriving is not None:
                 with suppress(ProxyError):
-                    return await self._near(wheel, (await _whole(arriving)).handle())
+                    await arriving.arrived()
+                    return await self._near(wheel, arriving.handle())
             blob = await self._cache.open(wheel.sha256) if wheel.sha256 else None
             return await (self._near(wheel, blob.handle) if blob is not None else self._far(wheel, whole))
 
@@ -219,7 +191,7 @@ class Readings:
             return metadata
 
         try:
-            return await _closing(read)
+            return await closing(read)
         except (BadUpload, NotFound) as error:
             return _nothing(wheel, error)
 
@@ -236,13 +208,6 @@ class Readings:
         except (BadUpload, NotFound) as error:
             return _nothing(wheel, error)
         return found
-
-
-async def _whole(download: Download) -> Download:
-    """*download*, once all of it is here and verified; raise what went wrong."""
-    while download.sha256 is None:
-        await download.grown(download.ready)
-    return download
 
 
 def _key(wheel: File, whole: bool) -> tuple[object, ...]:
