@@ -5,10 +5,12 @@ What can go wrong, named by what it means and never by an HTTP status:
   x NotFound
   x Forbidden
   x NotSignedIn
+  x TooManyTries
   x BadUpload
     - FileExists
     - TooLarge
     - OutOfUse
+  x BadRequest
   x Unavailable
     - StoreDown
     - DiskFull
@@ -38,6 +40,15 @@ class NotSignedIn(ProxyError):
     """Credentials are needed, and none or wrong ones came."""
 
 
+class TooManyTries(ProxyError):
+    """Wrong credentials came so often that none are looked at for a while."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        """*retry_after*: seconds after which asking again makes sense."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class BadUpload(ProxyError):
     """The upload form contradicts itself, its file, or the rules."""
 
@@ -52,6 +63,10 @@ class TooLarge(BadUpload):
 
 class OutOfUse(BadUpload):
     """An action of the upload API that was retired long ago."""
+
+
+class BadRequest(ProxyError):
+    """What was asked of a private project cannot be done, or makes no sense: nothing was changed."""
 
 
 class Unavailable(ProxyError):

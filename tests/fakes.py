@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
 
 import msgspec
 from packaging.utils import NormalizedName
 
-from proxy.errors import FileExists, NotFound
+from proxy.errors import BadRequest, FileExists, NotFound
 from proxy.policy import PublicName
-from proxy.simple.model import METADATA, File
-from proxy.storage import Blob, Fact, Snapshot
+from proxy.simple.model import METADATA, PROVENANCE, File
+from proxy.simple.names import versions_of
+from proxy.storage import Blob, Fact, Snapshot, Standing, Token
 
 
 class MemoryCache:
@@ -28,10 +33,7 @@ class MemoryCache:
         if sha256 not in self.bodies:
             return None
         body, modified = self.bodies[sha256]
-        handle = open(os.memfd_create(sha256), "r+b", buffering=0)  # noqa: SIM115  # the receiver closes it
-        handle.write(body)
-        handle.seek(0)
-        return Blob(handle=handle, size=len(body), sha256=sha256, modified=modified)
+        return Blob(handle=_in_memory(body), size=len(body), sha256=sha256, modified=modified)
 
     async def make_room(self, size: int) -> None:
         """Memory has room, or the process is gone."""
@@ -77,60 +79,152 @@ class MemoryFacts:
         self.facts[origin, name] = facts
 
 
+@dataclass(kw_only=True)
+class _Stored:
+    """One private file in memory."""
+
+    name: NormalizedName
+    file: File
+    content: bytes
+    metadata: bytes | None
+    provenance: bytes | None
+
+
 class MemoryStore:
-    """PrivateFiles, Names and Pins that forget with the process."""
+    """PrivateFiles, Names, People and Pins that forget with the process."""
 
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._claimed: frozenset[NormalizedName] = frozenset()
-        self._files: dict[str, tuple[NormalizedName, File, bytes, bytes | None]] = {}
-        self._removed: set[str] = set()
+        self._standings: Mapping[NormalizedName, Standing] = {}
+        self._files: dict[str, _Stored] = {}
+        self._removed: dict[str, bool] = {}  # whether it may be uploaded again
+        self._tokens: Mapping[str, Token] = {}
         self._pins: dict[tuple[str, str], str] = {}
 
     async def files(self, name: NormalizedName) -> tuple[File, ...]:
-        return tuple(file for owner, file, *_ in map(self._files.__getitem__, sorted(self._files)) if owner == name)
+        stored = (self._files[filename] for filename in sorted(self._files))
+        return tuple(_listed(one) for one in stored if one.name == name)
 
-    async def claimed(self) -> frozenset[NormalizedName]:
-        return self._claimed
-
-    async def add(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
+    async def add(
+        self, name: NormalizedName, file: File, body: Path, metadata: bytes | None, *, provenance: bytes | None = None
+    ) -> None:
         content = await asyncio.to_thread(body.read_bytes)
         await asyncio.to_thread(body.unlink)
-        if file.filename in self._removed:
+        if self._removed.get(file.filename) is False:
             raise FileExists("This filename was previously used by a file that has since been deleted.")
-        if file.filename in self._files:
-            if self._files[file.filename][2] != content:
+        known = self._files.get(file.filename)
+        if known is not None:
+            if known.content != content:
                 raise FileExists(f"File already exists ('{file.filename}').")
+            known.provenance = known.provenance or provenance
             return
-        listed = msgspec.structs.replace(file, upload_time=self._now())
-        self._files[file.filename] = name, listed, content, metadata
+        listed = msgspec.structs.replace(file, upload_time=file.upload_time or self._now())
+        self._removed.pop(file.filename, None)
+        self._files[file.filename] = _Stored(
+            name=name, file=listed, content=content, metadata=metadata, provenance=provenance
+        )
         if name not in self._claimed:
             self._claimed |= {name}
 
     async def open(self, file: File) -> Blob:
-        beside = file.filename not in self._files
-        known = self._files.get(file.filename.removesuffix(METADATA) if beside else file.filename)
-        content = known and (known[3] if beside else known[2])
-        if known is None or content is None or known[1].path != file.path:
+        ending = next((end for end in (METADATA, PROVENANCE) if file.filename.endswith(end)), "")
+        known = self._files.get(file.filename.removesuffix(ending))
+        if known is None or known.file.path != file.path:
             raise NotFound(f"{file.filename} was never uploaded here.")
-        listed = known[1].sibling() if beside else known[1]
-        assert listed.sha256 is not None
-        assert known[1].upload_time is not None
-        handle = open(os.memfd_create(listed.sha256), "r+b", buffering=0)  # noqa: SIM115  # the receiver closes it
-        handle.write(content)
-        handle.seek(0)
-        modified = known[1].upload_time.timestamp()
-        return Blob(handle=handle, size=len(content), sha256=listed.sha256, modified=modified)
+        content = {"": known.content, METADATA: known.metadata, PROVENANCE: known.provenance}[ending]
+        if content is None:
+            raise NotFound(f"{file.filename} was never uploaded here.")
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert known.file.upload_time is not None
+        modified = known.file.upload_time.timestamp()
+        return Blob(handle=_in_memory(content), size=len(content), sha256=sha256, modified=modified)
 
-    async def remove(self, filename: str) -> None:
-        if filename in self._removed:
-            return
-        if self._files.pop(filename, None) is None:
-            raise NotFound(f"{filename} was never uploaded here.")
-        self._removed.add(filename)
+    async def remove(self, filenames: Collection[str]) -> None:
+        for filename in filenames:
+            if filename not in self._files and filename not in self._removed:
+                raise NotFound(f"{filename} was never uploaded here.")
+        for filename in filenames:
+            if self._files.pop(filename, None) is not None:
+                self._removed[filename] = False
+
+    async def yank(self, filenames: Collection[str], yanked: bool | str) -> None:
+        for filename in filenames:
+            if filename not in self._files:
+                raise NotFound(f"{filename} is not here.")
+        for filename in filenames:
+            stored = self._files[filename]
+            stored.file = msgspec.structs.replace(stored.file, yanked=True if yanked == "" else yanked)
+
+    async def claimed(self) -> frozenset[NormalizedName]:
+        return self._claimed
+
+    async def standings(self) -> Mapping[NormalizedName, Standing]:
+        return self._standings
+
+    async def settle(self, name: NormalizedName, standing: Standing) -> None:
+        self._claimed |= {name}
+        self._standings = {**self._standings, name: standing}
+
+    async def release(self, name: NormalizedName) -> None:
+        if name not in self._claimed:
+            raise NotFound(f"{name} is neither private nor reserved here.")
+        if await self.files(name):
+            raise BadRequest(f"Files of {name} are here: delete them first, then release the name.")
+        self._claimed -= {name}
+        self._standings = {other: said for other, said in self._standings.items() if other != name}
+
+    async def readmit(self, filename: str) -> None:
+        if self._removed.get(filename) is not False:
+            raise NotFound(f"{filename} was not deleted here: its name is free, or in use.")
+        self._removed[filename] = True
+
+    async def tokens(self) -> Mapping[str, Token]:
+        return self._tokens
+
+    async def add_token(self, token: Token) -> None:
+        if token.id in self._tokens:
+            raise BadRequest(f"There is a token {token.id} already.")
+        self._tokens = {**self._tokens, token.id: token}
+
+    async def revoke(self, ids: Collection[str]) -> None:
+        for id in ids:
+            if id not in self._tokens:
+                raise NotFound(f"There is no token {id}.")
+        for id in ids:
+            token = self._tokens[id]
+            self._change_token(msgspec.structs.replace(token, revoked=token.revoked or self._now()))
+
+    async def used(self, times: Mapping[str, datetime]) -> None:
+        for id, seen in times.items():
+            token = self._tokens.get(id)
+            if token is not None and (token.used is None or token.used < seen):
+                self._change_token(msgspec.structs.replace(token, used=seen))
 
     async def pinned(self, origin: str, filename: str) -> str | None:
         return self._pins.get((origin, filename))
 
     async def pin(self, origin: str, filename: str, sha256: str) -> str:
         return self._pins.setdefault((origin, filename), sha256)
+
+    def _change_token(self, token: Token) -> None:
+        if self._tokens[token.id] != token:
+            self._tokens = {**self._tokens, token.id: token}
+
+
+def _listed(stored: _Stored) -> File:
+    """Its File, with where its provenance is answered."""
+    version = versions_of(stored.name, [stored.file.filename])
+    if stored.provenance is None or not version:
+        return stored.file
+    path = (
+        f"integrity/{stored.name}/{quote(version[0], safe='!+~')}/{quote(stored.file.filename, safe='!+~')}/provenance"
+    )
+    return msgspec.structs.replace(stored.file, provenance=path)
+
+
+def _in_memory(content: bytes) -> BinaryIO:
+    handle = open(os.memfd_create("content"), "r+b", buffering=0)  # noqa: SIM115  # the receiver closes it
+    handle.write(content)
+    handle.seek(0)
+    return handle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
 import shutil
@@ -10,10 +11,11 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -21,22 +23,27 @@ from click.testing import CliRunner, Result
 from packaging.utils import canonicalize_name
 
 from proxy.cli import yizhan
-from proxy.errors import StoreDown
+from proxy.commands.backup import show_restored
+from proxy.errors import FileExists, StoreDown
+from proxy.simple.model import File
+from proxy.storage import Standing, Token, restoring, schema, tree
 from proxy.storage import audit as auditing
 from proxy.storage import backup as backing
-from proxy.storage import ledger, restoring, tree
-from proxy.storage.audit import audit, read_rows
+from proxy.storage.audit import DATABASE, audit, read_rows
 from proxy.storage.backup import MANIFEST, BackedUp, NoBackup, back_up
 from proxy.storage.copying import Step
 from proxy.storage.disk_store import DiskStore
 from proxy.storage.ledger import Ledger, Rows
 from proxy.storage.restoring import Damaged, Restored, restore
 
-from .contracts.store import CORE, described, drained, spooled
+from .contracts.store import CORE, PROVENANCE, RESERVED, described, drained, spooled, token
 from .daemon import run as run_program
 from .daemon import start
 from .faults.releases import BROKEN, Release, upload
 from .make import NOON
+from .older import first_schema
+
+T = TypeVar("T")
 
 LATER = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -67,37 +74,72 @@ class Shop:
     """A DiskStore that is waited for."""
 
     def __init__(self, opened: DiskStore) -> None:
-        self._store = opened
+        self.store = opened
 
-    def add(self, filename: str, body: bytes = b"", *, metadata: bytes | None = None) -> None:
+    def wait(self, job: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run(job)
+
+    def add(
+        self, filename: str, body: bytes = b"", *, metadata: bytes | None = None, provenance: bytes | None = None
+    ) -> None:
         body = body or filename.encode()
         name = canonicalize_name(filename.split("-")[0])
         told = described(filename, body, metadata)
-        asyncio.run(self._store.add(name, told, spooled(self._store.incoming, body), metadata))
+        self.wait(self.store.add(name, told, spooled(self.store.incoming, body), metadata, provenance=provenance))
 
     def remove(self, filename: str) -> None:
-        asyncio.run(self._store.remove(filename))
+        self.wait(self.store.remove([filename]))
+
+    def readmit(self, filename: str) -> None:
+        self.wait(self.store.readmit(filename))
+
+    def yank(self, filename: str, yanked: bool | str) -> None:
+        self.wait(self.store.yank([filename], yanked))
+
+    def settle(self, name: str, standing: Standing) -> None:
+        self.wait(self.store.settle(canonicalize_name(name), standing))
+
+    def standing(self, name: str) -> Standing | None:
+        return self.wait(self.store.standings()).get(canonicalize_name(name))
+
+    def tokens(self) -> dict[str, Token]:
+        return dict(self.wait(self.store.tokens()))
 
     def pin(self, filename: str, sha256: str) -> str:
-        return asyncio.run(self._store.pin("pytorch", filename, sha256))
+        return self.wait(self.store.pin("pytorch", filename, sha256))
+
+    def file(self, filename: str) -> File:
+        name = canonicalize_name(filename.split("-")[0])
+        (file,) = [file for file in self.wait(self.store.files(name)) if file.filename == filename]
+        return file
 
     def read(self, filename: str) -> bytes:
-        name = canonicalize_name(filename.split("-")[0])
-        (file,) = [file for file in asyncio.run(self._store.files(name)) if file.filename == filename]
-        return drained(asyncio.run(self._store.open(file)))
+        return drained(self.wait(self.store.open(self.file(filename))))
+
+    def attestation(self, filename: str) -> bytes:
+        return drained(self.wait(self.store.open(self.file(filename).attested())))
 
 
 WHEEL, SDIST, TWIN, GONE = "acme-1-py3-none-any.whl", "acme-1.tar.gz", "other-1.tar.gz", "acme-0.tar.gz"
+BACK = "acme-0.1.tar.gz"
+QUARANTINED = Standing(status="quarantined", reason="malware?")
 
 
 def filled(state: Path) -> None:
     """A state folder with one of everything."""
     with store(state) as shop:
-        shop.add(WHEEL, metadata=CORE)
+        shop.add(WHEEL, metadata=CORE, provenance=PROVENANCE)
         shop.add(SDIST)
+        shop.yank(SDIST, "broken")
         shop.add(TWIN, SDIST.encode())
-        shop.add(GONE)
-        shop.remove(GONE)
+        for filename in (GONE, BACK):
+            shop.add(filename)
+            shop.remove(filename)
+        shop.readmit(BACK)
+        shop.settle("acme", QUARANTINED)
+        for id in ("good", "bad"):
+            shop.wait(shop.store.add_token(token(id)))
+        shop.wait(shop.store.revoke(["bad"]))
         shop.add("empty-1.tar.gz")
         shop.remove("empty-1.tar.gz")
         shop.pin("torch.whl", "aa")
@@ -401,6 +443,27 @@ def test_verify_names_both_files_that_share_a_damaged_content(state: Path) -> No
     assert {wrong.what for wrong in audit(state, now=time.time()).wrong} == {SDIST, TWIN}
 
 
+def test_verify_finds_a_damaged_provenance(state: Path) -> None:
+    filled(state)
+    with closing(sqlite3.connect(state / "store.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE provenances SET body = ?", (PROVENANCE.replace(b"1", b"2"),))
+    (wrong,) = audit(state, now=time.time()).wrong
+    assert (wrong.what, wrong.why) == (WHEEL, "its provenance has other bytes than were stored")
+
+
+def test_a_damaged_file_that_is_yanked_meanwhile_is_still_found(state: Path) -> None:
+    filled(state)
+    damage(content(state, WHEEL, read_rows(state)))
+
+    @contextmanager
+    def watch(_what: str, _total: int) -> Iterator[Step]:
+        with store(state) as shop:
+            shop.yank(WHEEL, True)
+        yield lambda _count: None
+
+    assert [wrong.what for wrong in audit(state, now=time.time(), watch=watch).wrong] == [WHEEL]
+
+
 def test_verify_tells_of_a_content_that_no_row_lists_once_it_is_no_upload_of_just_now(state: Path) -> None:
     filled(state)
     stray = state / "files" / "ab" / "cd" / ("e" * 60)
@@ -563,6 +626,139 @@ def test_what_was_deleted_since_stays_deleted(state: Path, folder: Path) -> None
         shop.add(WHEEL, metadata=CORE)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_deleted_and_readmitted_since_does_not_come_back(state: Path, folder: Path, again: bool) -> None:
+    def change(shop: Shop) -> None:
+        shop.remove(WHEEL)
+        shop.readmit(WHEEL)
+        if again:
+            shop.add(WHEEL, b"other bytes")
+
+    back, rows = changed_since(state, folder, change)
+    assert (back.files, back.deleted, back.others) == ((0, (), (WHEEL,)) if again else (0, (WHEEL,), ()))
+    assert rows.readmitted == ({BACK} if again else {BACK, WHEEL})
+    taken(state, folder)  # what the last one has and this one has not was deleted
+    with store(state) as shop:
+        if not again:
+            shop.add(WHEEL, b"other bytes")
+        assert shop.read(WHEEL) == b"other bytes"
+        assert shop.file(WHEEL).provenance is None
+
+
+def test_a_filename_that_was_readmitted_since_stays_free(tmp_path: Path, folder: Path) -> None:
+    def change(shop: Shop) -> None:
+        shop.readmit(GONE)
+
+    _, rows = changed_since(tmp_path / "state", folder, change)
+    assert rows.readmitted == {GONE, BACK}
+    assert rows.tombstones == {"empty-1.tar.gz"}
+
+
+@pytest.mark.parametrize("yanked", [False, True, "worse"])
+def test_what_was_yanked_or_unyanked_since_stays_so(state: Path, folder: Path, yanked: bool | str) -> None:
+    _, rows = changed_since(state, folder, lambda shop: shop.yank(SDIST, yanked))
+    assert rows.entries[SDIST].file.yanked == yanked
+
+
+def test_what_the_backup_says_otherwise_of_files_that_are_here_is_told(
+    state: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Where the state folder is the older of the two, its word counts all the same; the operator has to know."""
+    filled(state)
+    older = tmp_path / "older"
+    shutil.copytree(state, older)
+    with store(state, now=LATER) as shop:
+        shop.yank(WHEEL, "broken")
+        shop.yank(SDIST, False)
+        shop.remove(TWIN)
+    taken(state, folder)
+    back = restore(folder, older)
+    assert back.otherwise == tuple(sorted([WHEEL, SDIST, TWIN]))
+    assert read_rows(older).entries.keys() == {WHEEL, SDIST, TWIN}
+    assert f"{TWIN} stays as it is here" in "\n".join(show_restored(back, dry_run=False))
+    assert restore(folder, tmp_path / "fresh").otherwise == ()
+
+
+def test_what_was_said_of_a_name_since_counts_and_what_was_said_before_comes_back(state: Path, folder: Path) -> None:
+    filled(state)
+    with store(state) as shop:
+        shop.settle("later", RESERVED)
+        shop.settle("other", RESERVED)
+    taken(state, folder)
+    with store(state, now=LATER) as shop:
+        shop.settle("acme", Standing())
+        shop.wait(shop.store.release(canonicalize_name("later")))
+        shop.wait(shop.store.release(canonicalize_name("empty")))
+        shop.settle("newer", RESERVED)
+    assert restore(folder, state).projects == 2
+    with store(state) as shop:
+        said = shop.wait(shop.store.standings())
+        assert said == {"acme": Standing(), "later": RESERVED, "other": RESERVED, "newer": RESERVED}
+        assert shop.wait(shop.store.claimed()) == {*said, "empty"}
+
+
+def test_a_reservation_comes_back_to_a_name_that_was_uploaded_since(tmp_path: Path, folder: Path) -> None:
+    """As after a loss, when work went on in an empty store: what was only claimed contradicts nothing."""
+    state, now = tmp_path / "state", tmp_path / "now"
+    filled(state)
+    taken(state, folder)
+    with store(now) as shop:
+        shop.add("acme-9.tar.gz")
+    restore(folder, now)
+    with store(now) as shop:
+        assert shop.standing("acme") == QUARANTINED
+        assert shop.read("acme-9.tar.gz") == b"acme-9.tar.gz"
+
+
+def test_no_token_that_was_revoked_is_good_again(tmp_path: Path, folder: Path) -> None:
+    """Neither by what is here nor by what comes: of two backups the later one may be restored last."""
+    state, older = tmp_path / "state", tmp_path / "older"
+    filled(state)
+    taken(state, older)
+    with store(state, now=LATER) as shop:
+        shop.wait(shop.store.revoke(["good"]))
+        shop.wait(shop.store.add_token(token("newer")))
+        known = shop.tokens()
+    taken(state, folder)
+    restore(older, state)
+    restore(older, tmp_path / "fresh")
+    with store(tmp_path / "fresh") as shop:
+        assert shop.tokens()["good"].revoked is None
+    restore(folder, tmp_path / "fresh")
+    for place in (state, tmp_path / "fresh"):
+        with store(place) as shop:
+            assert shop.tokens() == known
+    assert known["good"].revoked == LATER
+
+
+def test_a_token_that_has_the_id_of_another_one_is_not_revoked_for_it(tmp_path: Path, folder: Path) -> None:
+    state, now = tmp_path / "state", tmp_path / "now"
+    filled(state)
+    taken(state, folder)
+    other = token("bad", digest="0" * 64)
+    with store(now) as shop:
+        shop.wait(shop.store.add_token(other))
+    restore(folder, now)
+    with store(now) as shop:
+        assert shop.tokens()["bad"] == other
+
+
+def test_a_provenance_comes_with_its_bytes_and_with_no_others(tmp_path: Path, folder: Path) -> None:
+    state, same, others = (tmp_path / name for name in ("state", "same", "others"))
+    filled(state)
+    taken(state, folder)
+    with store(same) as shop:
+        shop.add(WHEEL, metadata=CORE)
+    with store(others) as shop:
+        shop.add(WHEEL, b"newer bytes")
+    for place in (same, others):
+        restore(folder, place)
+    with store(same) as shop:
+        assert shop.attestation(WHEEL) == PROVENANCE
+    with store(others) as shop:
+        assert shop.file(WHEEL).provenance is None
+
+
 def test_a_pin_that_was_made_since_stays(state: Path, folder: Path) -> None:
     changed_since(state, folder, lambda shop: shop.pin("later.whl", "cc"))
     with store(state) as shop:
@@ -710,18 +906,75 @@ def test_a_backup_of_an_older_schema_is_restored_into_the_present_one(
 ) -> None:
     filled(state)
     taken(state, folder)
-    step = "ALTER TABLE files ADD COLUMN yanked TEXT; CREATE TABLE more (key TEXT PRIMARY KEY) STRICT;"
-    monkeypatch.setattr(ledger, "MIGRATIONS", (*ledger.MIGRATIONS, step))
-    with pytest.raises(StoreDown, match="another version"):
-        read_rows(state)
+    step = "ALTER TABLE files ADD COLUMN later TEXT; CREATE TABLE more (key TEXT PRIMARY KEY) STRICT;"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     for target in (state, state.with_name("fresh")):
         restore(folder, target)
         assert read_rows(target).entries.keys() == {WHEEL, SDIST, TWIN}
     taken(state, folder)
 
 
+def by_the_first_release(folder: Path) -> None:
+    """Make of the backup in *folder* what the first release would have written."""
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    kept = manifest["kept"]["store.db"]
+    old = folder / "kept" / "old"
+    first_schema(old, folder / "kept" / kept["sha256"])
+    (folder / "kept" / kept["sha256"]).unlink()
+    kept["sha256"], kept["size"] = hashlib.sha256(old.read_bytes()).hexdigest(), old.stat().st_size
+    old.rename(folder / "kept" / kept["sha256"])
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+
+
+def test_a_backup_of_the_first_release_is_restored_and_gone_on_with(state: Path, folder: Path) -> None:
+    filled(state)
+    rows = read_rows(state)
+    taken(state, folder)
+    by_the_first_release(folder)
+    before = files(folder)
+    fresh = state.with_name("fresh")
+    restore(folder, fresh)
+    with store(fresh) as shop:
+        assert (shop.standing("acme"), shop.tokens()) == (None, {})
+        assert (shop.file(SDIST).yanked, shop.file(WHEEL).provenance) == (False, None)
+        assert shop.read(WHEEL) == WHEEL.encode()
+        with pytest.raises(FileExists):
+            shop.add(GONE)
+    then = dump(state)
+    restore(folder, state)
+    assert (dump(state), read_rows(state)) == (then, rows)
+    assert files(folder) == before
+    assert audit(fresh, now=time.time()).wrong == ()
+    assert taken(state, folder).copied == 0
+
+
+def test_a_store_of_the_first_release_is_verified_and_backed_up_before_it_is_brought_up_to_date(
+    state: Path, folder: Path
+) -> None:
+    """As an operator does before the new version is started."""
+    filled(state)
+    first_schema(state / "old.db", state / DATABASE)
+    for log in ("-wal", "-shm"):
+        (state / f"{DATABASE}{log}").unlink(missing_ok=True)
+    (state / "old.db").rename(state / DATABASE)
+    before = (state / DATABASE).read_bytes()
+    assert audit(state, now=time.time()).wrong == ()
+    assert taken(state, folder).files == taken(state, folder).files == 3
+    assert (state / DATABASE).read_bytes() == before
+    restore(folder, state.with_name("fresh"))
+    assert read_rows(state.with_name("fresh")).entries.keys() == {WHEEL, SDIST, TWIN}
+
+
+def test_a_newer_schema_is_not_read(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (key TEXT PRIMARY KEY) STRICT;"))
+    filled(state)
+    monkeypatch.undo()
+    with pytest.raises(StoreDown, match="newer version of Yizhan"):
+        read_rows(state)
+
+
 def test_a_backup_of_a_newer_schema_is_refused(state: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MIGRATIONS", (*ledger.MIGRATIONS, "CREATE TABLE more (key TEXT PRIMARY KEY) STRICT;"))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE more (key TEXT PRIMARY KEY) STRICT;"))
     filled(state)
     taken(state, folder)
     monkeypatch.undo()
@@ -735,7 +988,7 @@ def test_rows_that_are_taken_over_are_all_there_or_none(state: Path, tmp_path: P
     with store(tmp_path / "other") as shop:
         shop.add("b-1.tar.gz")
     with closing(sqlite3.connect(tmp_path / "other" / "store.db")) as connection:
-        connection.execute("INSERT INTO files SELECT 'x', 'nobody', path, sha256, size, NULL, NULL, NULL, 0 FROM files")
+        connection.execute("UPDATE files SET name = 'nobody'")
         connection.commit()  # which no name belongs to
     before = dump(state)
     with closing(Ledger(state / "store.db")) as rows, pytest.raises(sqlite3.IntegrityError):

@@ -5,27 +5,61 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 
-from proxy.errors import DiskFull, FileExists, NotFound, StoreDown
+from proxy.errors import BadRequest, DiskFull, FileExists, NotFound, StoreDown
 from proxy.simple.model import File
-from proxy.storage import ledger
+from proxy.storage import Blob, Standing, schema
 from proxy.storage.disk_store import DiskStore
+from proxy.storage.ledger import Entry
 from proxy.storage.recent import Recent
+from proxy.storage.tree import Tree
 
-from .contracts.store import ACME, CORE, OTHER, WHEEL, StoreContract, add, described, drained, spooled
+from .contracts.store import (
+    ACME,
+    CORE,
+    OTHER,
+    PROVENANCE,
+    RESERVED,
+    WHEEL,
+    StoreContract,
+    add,
+    described,
+    drained,
+    spooled,
+    token,
+)
 from .fakes import MemoryStore
 from .make import NOON, file
+from .older import first_schema
+
+GONE = "acme-0.tar.gz"
+TWO = "acme-2.tar.gz"
+
+CHANGES: dict[str, Callable[[DiskStore], Awaitable[None]]] = {
+    "yank": lambda store: store.yank([WHEEL, TWO], "broken"),
+    "remove": lambda store: store.remove([WHEEL, TWO]),
+    "settle": lambda store: store.settle(OTHER, RESERVED),
+    "release": lambda store: store.release(canonicalize_name("empty")),
+    "readmit": lambda store: store.readmit(GONE),
+    "add_token": lambda store: store.add_token(token("new")),
+    "revoke": lambda store: store.revoke(["k7"]),
+}
+"""Every verb that changes more than one file's bytes, on a store that has one_of_all."""
 
 
 def noon() -> datetime:
@@ -47,6 +81,23 @@ async def disk(folder: Path) -> AsyncIterator[DiskStore]:
     store = await opened(folder)
     yield store
     await store.close()
+
+
+async def one_of_all(store: DiskStore) -> None:
+    """Fill *store* with one of all that it can hold."""
+    await add(store, store.incoming, provenance=PROVENANCE)
+    await add(store, store.incoming, filename=TWO, body=b"2", metadata=None)
+    await add(store, store.incoming, filename=GONE, body=b"0", metadata=None)
+    await store.remove([GONE])
+    await store.settle(canonicalize_name("empty"), Standing(status="archived", reason="old", reserved=NOON))
+    await store.add_token(token())
+    await store.pin("pytorch", "torch.whl", "aa")
+
+
+def dump(database: Path) -> list[str]:
+    """Every row of every table, and their making."""
+    with closing(sqlite3.connect(database)) as connection:
+        return sorted(connection.iterdump())
 
 
 def content(folder: Path, told: File) -> Path:
@@ -81,7 +132,7 @@ async def test_everything_is_there_after_reopening(folder: Path) -> None:
     store = await opened(folder)
     await add(store, store.incoming)
     await add(store, store.incoming, filename="acme-2.tar.gz", body=b"2", metadata=None)
-    await store.remove("acme-2.tar.gz")
+    await store.remove(["acme-2.tar.gz"])
     await store.pin("pytorch", "torch.whl", "aa")
     await store.close()
 
@@ -97,6 +148,47 @@ async def test_everything_is_there_after_reopening(folder: Path) -> None:
     await store.close()
 
 
+async def test_what_was_said_of_files_names_and_tokens_is_there_after_reopening(folder: Path) -> None:
+    store = await opened(folder)
+    await one_of_all(store)
+    for change in ("yank", "settle", "readmit", "add_token", "revoke"):
+        await CHANGES[change](store)
+    await store.used({"new": NOON})
+    files, names = await store.files(ACME), (await store.claimed(), await store.standings(), await store.tokens())
+    await store.close()
+
+    store = await opened(folder, now=lambda: datetime.now(UTC))
+    assert await store.files(ACME) == files
+    assert [listed.yanked for listed in files] == ["broken", "broken"]
+    assert drained(await store.open(files[0].attested())) == PROVENANCE
+    assert (await store.claimed(), await store.standings(), await store.tokens()) == names
+    assert (names[2]["k7"].revoked, names[2]["new"].used) == (NOON, NOON)
+    await add(store, store.incoming, filename=GONE, body=b"other", metadata=None)
+    await store.close()
+
+
+async def test_a_released_name_is_not_claimed_after_reopening(folder: Path) -> None:
+    store = await opened(folder)
+    await store.settle(ACME, RESERVED)
+    await store.settle(OTHER, RESERVED)
+    await store.release(OTHER)
+    await store.close()
+    store = await opened(folder)
+    assert await store.claimed() == {ACME}
+    assert await store.standings() == {ACME: RESERVED}
+    await store.close()
+
+
+async def test_a_token_was_revoked_when_it_was_revoked_first(folder: Path) -> None:
+    for time in (NOON, NOON + timedelta(days=1)):
+        store = await opened(folder, now=lambda time=time: time)  # type: ignore[misc]  # an early binding
+        if time == NOON:
+            await store.add_token(token())
+        await store.revoke(["k7"])
+        assert (await store.tokens())["k7"].revoked == NOON
+        await store.close()
+
+
 async def test_nobody_else_may_read_what_is_stored(folder: Path, disk: DiskStore) -> None:
     await add(disk, disk.incoming)
     assert folder.stat().st_mode & 0o077 == 0
@@ -110,7 +202,7 @@ async def test_contents_lie_where_they_are_served(folder: Path, disk: DiskStore)
 
 async def test_a_removed_content_leaves_the_disk(folder: Path, disk: DiskStore) -> None:
     await add(disk, disk.incoming)
-    await disk.remove(WHEEL)
+    await disk.remove([WHEEL])
     assert [path for path in (folder / "files").rglob("*") if path.is_file()] == []
 
 
@@ -222,12 +314,72 @@ async def test_bytes_reach_the_disk_before_names_names_before_rows_and_rows_befo
     disk._writing._connection.set_trace_callback(done.append)
     await add(disk, disk.incoming)
     disk._writing._connection.set_trace_callback(None)
-    assert [step for step in done if not step.startswith(("SELECT", "INSERT", "BEGIN"))] == [
+    assert [step for step in done if not step.startswith(("SELECT", "INSERT", "DELETE", "BEGIN"))] == [
         *("bytes .part", "bytes .metadata", "name .part", "name .metadata"),
         *("folder", "folder", "folder", "COMMIT", "told"),
     ]
     # With FULL, a commit is on the disk when it returns.
     assert disk._writing._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+async def test_others_are_told_of_a_change_once_it_is_on_the_disk(
+    verb: str, disk: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_of_all(disk)
+    done: list[str] = []
+    change = disk._generation.change
+
+    def told() -> None:
+        change()
+        done.append("told")
+
+    monkeypatch.setattr(disk._generation, "change", told)
+    disk._writing._connection.set_trace_callback(done.append)
+    await CHANGES[verb](disk)
+    disk._writing._connection.set_trace_callback(None)
+    assert done[0] == "BEGIN IMMEDIATE"
+    assert done.index("COMMIT") + 1 == done.index("told")
+
+
+def failing(action: int, what: str | None, *_: object) -> int:
+    """An authorizer of SQLite's under which no commit succeeds."""
+    return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+async def test_a_change_that_cannot_be_committed_is_none_and_the_next_one_is_fine(
+    verb: str, folder: Path, disk: DiskStore
+) -> None:
+    await one_of_all(disk)
+    rows, generation = dump(folder / "store.db"), disk.generation
+    known = await disk.files(ACME), await disk.claimed(), await disk.standings(), await disk.tokens()
+    disk._writing._connection.set_authorizer(failing)
+    with pytest.raises(StoreDown, match=r"\AThe store's database cannot be written now\.\Z"):
+        await CHANGES[verb](disk)
+    disk._writing._connection.set_authorizer(None)
+    assert (dump(folder / "store.db"), disk.generation) == (rows, generation)
+    for before, now in zip(
+        known,
+        (await disk.files(ACME), await disk.claimed(), await disk.standings(), await disk.tokens()),
+        strict=True,
+    ):
+        assert now is before
+    assert drained(await disk.open(known[0][0])) == b"wheel"
+    await CHANGES[verb](disk)
+    assert dump(folder / "store.db") != rows
+
+
+async def test_a_deleted_file_whose_content_cannot_be_deleted_is_deleted(
+    folder: Path, disk: DiskStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = await add(disk, disk.incoming)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", FailingOnce("unlink", 0))
+        await disk.remove([WHEEL])
+    assert await disk.files(ACME) == ()
+    assert content(folder, told).exists()
+    assert "cannot be deleted" in caplog.text
 
 
 async def test_a_full_disk_is_said_to_be_full(disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,6 +455,23 @@ async def test_a_damaged_file_is_never_served_and_others_are(
     assert drained(await disk.open(other)) == b"2"
 
 
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_file_that_is_deleted_while_it_is_opened_is_gone_and_not_damaged(
+    beside: bool, disk: DiskStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = await add(disk, disk.incoming)
+    loop, opened = asyncio.get_running_loop(), Tree.open
+
+    def late(tree: Tree, entry: Entry, *, beside: bool) -> Blob:
+        asyncio.run_coroutine_threadsafe(disk.remove([told.filename]), loop).result()
+        return opened(tree, entry, beside=beside)
+
+    monkeypatch.setattr(Tree, "open", late)
+    with pytest.raises(NotFound):
+        await disk.open(told.sibling() if beside else told)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("suffix", ["", ".metadata"])
 async def test_the_same_upload_again_mends_a_damaged_file(suffix: str, folder: Path, disk: DiskStore) -> None:
     told = await add(disk, disk.incoming)
@@ -313,6 +482,19 @@ async def test_the_same_upload_again_mends_a_damaged_file(suffix: str, folder: P
     assert await disk.files(ACME) == before
     assert drained(await disk.open(before[0])) == b"wheel"
     assert drained(await disk.open(before[0].sibling())) == CORE
+
+
+async def test_a_damaged_provenance_is_never_served_and_its_file_is(
+    folder: Path, disk: DiskStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add(disk, disk.incoming, provenance=PROVENANCE)
+    with closing(sqlite3.connect(folder / "store.db", isolation_level=None)) as database:
+        database.execute("UPDATE provenances SET body = ?", (PROVENANCE.replace(b"1", b"2"),))
+    (listed,) = await disk.files(ACME)
+    with pytest.raises(StoreDown, match="tell the operator"):
+        await disk.open(listed.attested())
+    assert WHEEL in caplog.text
+    assert drained(await disk.open(listed)) == b"wheel"
 
 
 async def test_a_row_that_names_a_place_outside_opens_nothing(folder: Path, disk: DiskStore) -> None:
@@ -407,7 +589,7 @@ async def test_a_database_that_is_replaced_under_us_takes_no_more_uploads(folder
 
 async def test_a_newer_schema_is_refused(folder: Path) -> None:
     database = sqlite3.connect(await closed(folder) / "store.db")
-    database.execute(f"PRAGMA user_version = {len(ledger.MIGRATIONS) + 1}")
+    database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
     database.close()
     with pytest.raises(StoreDown, match="newer version of Yizhan"):
         await opened(folder)
@@ -416,13 +598,13 @@ async def test_a_newer_schema_is_refused(folder: Path) -> None:
 async def test_an_older_schema_is_brought_up_to_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await closed(folder, filled=True)
     step = "ALTER TABLE files ADD COLUMN later TEXT;"
-    monkeypatch.setattr(ledger, "MIGRATIONS", (*ledger.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     store = await opened(folder)
     assert len(await store.files(ACME)) == 1
     await store.close()
     await closed(folder)
     database = sqlite3.connect(folder / "store.db")
-    assert database.execute("PRAGMA user_version").fetchone() == (len(ledger.MIGRATIONS),)
+    assert database.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
     database.close()
 
 
@@ -432,12 +614,100 @@ async def test_a_step_of_the_schema_that_fails_leaves_the_old_one(
     await closed(folder, filled=True)
     with monkeypatch.context() as patch:
         step = "DELETE FROM files; ALTER TABLE nothing ADD COLUMN later TEXT;"
-        patch.setattr(ledger, "MIGRATIONS", (*ledger.MIGRATIONS, step))
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
         with pytest.raises(StoreDown):
             await opened(folder)
     store = await opened(folder)
     assert len(await store.files(ACME)) == 1
     await store.close()
+
+
+# The schema of an earlier release
+
+RELEASED = ["7bc481f24dbf84d675fc8313b34e5352fe466b3ec2adcd044bfa3b61b0edb120"]
+"""The sha256 of each step of the schema that was released."""
+
+
+def test_what_was_released_of_the_schema_is_not_edited() -> None:
+    made = [hashlib.sha256(step.encode()).hexdigest() for step in schema.MIGRATIONS]
+    assert made[: len(RELEASED)] == RELEASED
+
+
+async def first_release(folder: Path) -> list[str]:
+    """Make of the store in *folder* what the first release would have; its rows then."""
+    store = await opened(folder)
+    await one_of_all(store)
+    await store.close()
+    first_schema(folder / "first.db", folder / "store.db")
+    (folder / "first.db").rename(folder / "store.db")
+    return dump(folder / "store.db")
+
+
+async def test_a_store_of_the_first_release_is_brought_up_to_date(folder: Path) -> None:
+    await first_release(folder)
+    store = await opened(folder)
+    wheel, two = await store.files(ACME)
+    assert (wheel.filename, wheel.yanked, wheel.provenance, wheel.upload_time) == (WHEEL, False, None, NOON)
+    assert two.filename == TWO
+    assert drained(await store.open(wheel.sibling())) == CORE
+    assert await store.claimed() == {ACME, "empty"}
+    assert (await store.standings(), await store.tokens()) == ({}, {})
+    assert await store.pinned("pytorch", "torch.whl") == "aa"
+    with pytest.raises(FileExists, match="previously used"):
+        await add(store, store.incoming, filename=GONE, body=b"0", metadata=None)
+    await store.add_token(token())
+    for change in CHANGES.values():
+        await change(store)
+    await store.close()
+
+
+_KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from proxy.storage.ledger import Ledger
+
+old, folder = Path(sys.argv[1]), Path(sys.argv[2])
+for number in range(1000):
+    database = folder / f"{number}.db"
+    shutil.copy(old, database)
+    child = os.fork()
+    if not child:
+        ledger = Ledger(database)
+        left = number
+
+        def began(statement):
+            global left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+        ledger._connection.set_trace_callback(began)
+        ledger.prepare(expected=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+
+
+async def test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_schema_or_the_new_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    old = await first_release(folder)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    command = [sys.executable, "-c", _KILLED, str(folder / "store.db"), str(killed)]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+    await closed(folder)
+    new = dump(folder / "store.db")
+    assert new != old
+    found = [dump(killed / f"{number}.db") for number in range(len(list(killed.glob("*.db"))))]
+    assert len(found) >= len(schema.MIGRATIONS[1].split(";"))
+    assert found[-1] == new
+    assert all(rows in (old, new) for rows in found)
+    for number in (0, len(found) // 2, len(found) - 2):
+        shutil.copy(killed / f"{number}.db", folder / "store.db")
+        await closed(folder)
+        assert dump(folder / "store.db") == new
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707])
@@ -477,8 +747,67 @@ async def test_other_processes_see_a_change_at_once(folder: Path, disk: DiskStor
     assert other.generation == disk.generation
     assert await other.claimed() == {ACME}
     assert len(await other.files(ACME)) == 1
-    await other.remove(WHEEL)
+    await other.remove([WHEEL])
     assert await disk.files(ACME) == ()
+    await other.close()
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+async def test_other_processes_see_what_is_said_of_files_names_and_tokens_at_once(
+    verb: str, folder: Path, disk: DiskStore
+) -> None:
+    other = await opened(folder, owner=False)
+    await one_of_all(disk)
+    stores = [disk, other]
+    before = [(await s.files(ACME), await s.claimed(), await s.standings(), await s.tokens()) for s in stores]
+    generation = other.generation
+    await CHANGES[verb](disk)
+    assert disk.generation == other.generation != generation
+    after = [(await s.files(ACME), await s.claimed(), await s.standings(), await s.tokens()) for s in stores]
+    assert before[0] == before[1]
+    assert after[0] == after[1]
+    if verb != "readmit":  # which shows in the next upload
+        assert after[0] != before[0]
+    await other.close()
+
+
+async def test_that_a_token_was_used_is_seen_elsewhere_and_makes_no_page_anew(folder: Path, disk: DiskStore) -> None:
+    other = await opened(folder, owner=False)
+    await one_of_all(disk)
+    assert (await other.tokens())["k7"].used is None
+    files, generation = await other.files(ACME), other.generation
+    await disk.used({"k7": NOON + timedelta(minutes=1)})
+    assert (await other.tokens())["k7"].used == NOON + timedelta(minutes=1)
+    assert other.generation == generation
+    assert await other.files(ACME) is files
+    await other.close()
+
+
+async def test_of_two_processes_that_make_a_token_of_one_id_one_does(folder: Path, disk: DiskStore) -> None:
+    other = await opened(folder, owner=False)
+    results = await asyncio.gather(
+        disk.add_token(token(user="one")), other.add_token(token(user="two")), return_exceptions=True
+    )
+    assert sorted(isinstance(result, BadRequest) for result in results) == [False, True]
+    assert await disk.tokens() == await other.tokens()
+    await other.close()
+
+
+async def test_a_name_is_not_released_under_an_upload_of_another_process(folder: Path, disk: DiskStore) -> None:
+    """Whoever comes first: a file is never left without its claim."""
+    other = await opened(folder, owner=False)
+    for number in range(20):
+        await disk.settle(ACME, RESERVED)
+        filename = f"acme-{number}.tar.gz"
+        released, _ = await asyncio.gather(
+            disk.release(ACME),
+            add(other, disk.incoming, filename=filename, body=filename.encode(), metadata=None),
+            return_exceptions=True,
+        )
+        assert released is None or isinstance(released, BadRequest)
+        assert await disk.claimed() == {ACME}
+        assert [listed.filename for listed in await disk.files(ACME)] == [filename]
+        await disk.remove([filename])
     await other.close()
 
 
@@ -513,6 +842,15 @@ async def test_a_warm_page_costs_no_database(disk: DiskStore) -> None:
     assert await disk.files(ACME) is first
     assert await disk.files(OTHER) == ()
     assert await disk.claimed() == {ACME}
+    assert statements == []
+
+
+async def test_who_may_do_what_costs_no_database_a_second_time(disk: DiskStore) -> None:
+    await one_of_all(disk)
+    known = await disk.standings(), await disk.tokens()
+    statements: list[str] = []
+    disk._reading._connection.set_trace_callback(statements.append)
+    assert (await disk.standings(), await disk.tokens()) == known
     assert statements == []
 
 

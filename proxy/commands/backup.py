@@ -50,6 +50,8 @@ def show_restored(done: Restored, *, dry_run: bool) -> Iterator[str]:
     yield from (f"{place} is another one now, and was left so" for place in done.left)
     for filename in done.others:
         yield click.style(f"{filename} has other bytes now, and keeps them: the backup's were left out", fg="red")
+    for filename in done.otherwise:
+        yield click.style(f"{filename} stays as it is here: the backup has it deleted or yanked otherwise", fg="yellow")
     yield from show_wrong(done.wrong)
 
 

@@ -19,6 +19,9 @@ TEXT = "text/html"
 
 METADATA = ".metadata"
 
+PROVENANCE = ".provenance"
+"""Ends the name under which the Store keeps the provenance of a private file; no URL has it."""
+
 _SHAPED = re.compile(r"/([0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60})/[^/]+\Z")
 
 
@@ -51,7 +54,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     estimated_time: datetime | None = None
     """About when it was uploaded, where nobody says exactly: aware, in UTC, and never taken for `upload_time`."""
     provenance: str | None = None
-    """An absolute URL (PEP 740)."""
+    """Where its provenance is (PEP 740): an absolute URL; of a private file relative to the root of this server."""
     rivals: tuple[NormalizedName, ...] = ()
     """Other projects that the filename could belong to."""
     of: File | None = None
@@ -78,6 +81,12 @@ class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             rivals=self.rivals,
             of=self,
         )
+
+    def attested(self) -> File:
+        """The provenance of this private file, as the Store keeps it; raise NotFound where it came without."""
+        if self.provenance is None or not self.private:
+            raise NotFound(f"{self.filename} has no provenance here.")
+        return File(filename=self.filename + PROVENANCE, path=self.path, of=self)
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

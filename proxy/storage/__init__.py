@@ -1,23 +1,27 @@
 """What can be plugged in: where private files live, and where copies do.
 
-A Store (PrivateFiles, Names, Pins) is the truth and loses nothing.  Cache and Pages may forget anything at any time.
-They are apart because that difference must never blur: the one sits in /var/lib, the other in /var/cache.  Every
-verb raises StoreDown or another Unavailable where it could not find out: none of them answers "no" for "unknown".
+A Store (PrivateFiles, Names, People, Pins) is the truth and loses nothing.  Cache and Pages may forget anything at any
+time.  They are apart because that difference must never blur: the one sits in /var/lib, the other in /var/cache.
+Every verb raises StoreDown or another Unavailable where it could not find out: none of them answers "no" for "unknown".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 import msgspec
 from packaging.utils import NormalizedName
 
 from ..policy import PublicName
+from ..rights import Right
 from ..simple.model import File
+from ..simple.names import NamePattern
+
+Status: TypeAlias = Literal["active", "archived", "deprecated", "quarantined"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,38 @@ class Blob:
     """Seconds since the epoch: when these bytes came here."""
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator has said of a name."""
+
+    status: Status = "active"
+    """PEP 792: whether the project takes uploads, and whether its files are offered."""
+    reason: str | None = None
+    """Why, in words that clients may show."""
+    reserved: datetime | None = None
+    """When an operator reserved it, aware; None where it was claimed by an upload."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What signs a program in as a user, for some of what that user may do.  Times are aware, in UTC."""
+
+    id: str
+    """Names it to people; stands in the token itself, before the secret."""
+    user: str
+    digest: str
+    """The sha256 of the secret, in hex: 256 random bits need no slower hash."""
+    scope: tuple[NamePattern, ...] = ()
+    """The projects that it is for; empty is all that the user has a right to."""
+    may: frozenset[Right] = frozenset()
+    """What it may be used for, as far as the user may."""
+    note: str = ""
+    created: datetime
+    expires: datetime | None = None
+    used: datetime | None = None
+    """When it was last seen, to about a minute."""
+    revoked: datetime | None = None
+    """It is worth nothing any more.  Kept, so that a restored backup does not bring it back."""
+
+
 class PrivateFiles(Protocol):
     """Private projects' files: durable, and immutable once added."""
 
@@ -42,8 +78,11 @@ class PrivateFiles(Protocol):
         """The files of *name* by filename, none where nothing was uploaded."""
         ...
 
-    async def add(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
-        """Take over *body*, and the *metadata* beside it, and claim *name*; on return both survive a power cut.
+    async def add(
+        self, name: NormalizedName, file: File, body: Path, metadata: bytes | None, *, provenance: bytes | None = None
+    ) -> None:
+        """Take over *body*, with the *metadata* and *provenance* beside it, and claim *name*; on return all of it
+        survives a power cut.
 
         *body* must lie in the store's own incoming folder (a rename must do).  Where *file* has no upload_time, it is
         now.  The same bytes again change nothing; raise FileExists where the filename is taken by others, or was and
@@ -52,11 +91,21 @@ class PrivateFiles(Protocol):
         ...
 
     async def open(self, file: File) -> Blob:
-        """The bytes of *file*, or of the `.metadata` beside one; raise NotFound where it was never added."""
+        """The bytes of *file*, or of the `.metadata` or `.provenance` beside one (File.sibling, File.attested); raise
+        NotFound where it was never added.
+        """
         ...
 
-    async def remove(self, filename: str) -> None:
-        """Take *filename* off its page for ever: the claim stays, and no other bytes may have the name."""
+    async def remove(self, filenames: Collection[str]) -> None:
+        """Take *filenames* off their pages for ever, all at once: the claims stay, and no other bytes may have the
+        names.  What was removed before is no error; raise NotFound where one was never added, and remove none.
+        """
+        ...
+
+    async def yank(self, filenames: Collection[str], yanked: bool | str) -> None:
+        """Make File.yanked of *filenames* what *yanked* is, all at once; raise NotFound where one is not there, and
+        change none (PEP 592).
+        """
         ...
 
 
@@ -64,7 +113,46 @@ class Names(Protocol):
     """Who owns which name."""
 
     async def claimed(self) -> frozenset[NormalizedName]:
-        """Every name ever uploaded: a claim outlives its files.  The same object until a name is added."""
+        """Every name ever uploaded or reserved: a claim outlives its files.  The same object until that changes."""
+        ...
+
+    async def standings(self) -> Mapping[NormalizedName, Standing]:
+        """What was said of names, of those alone of which something was.  The same object until that changes."""
+        ...
+
+    async def settle(self, name: NormalizedName, standing: Standing) -> None:
+        """Claim *name*, whether or not anything was uploaded, and have *standing* said of it; survives a power cut."""
+        ...
+
+    async def release(self, name: NormalizedName) -> None:
+        """Give *name* back to the public, with all that was said of it; removed filenames stay removed.
+
+        Raise NotFound where it is not claimed, BadRequest where files of it are here.
+        """
+        ...
+
+    async def readmit(self, filename: str) -> None:
+        """Let *filename*, which was removed, be uploaded again, with any bytes; raise NotFound where it was not."""
+        ...
+
+
+class People(Protocol):
+    """What programs sign in with."""
+
+    async def tokens(self) -> Mapping[str, Token]:
+        """All that were ever made, by id, revoked ones too.  The same object until anything changes."""
+        ...
+
+    async def add_token(self, token: Token) -> None:
+        """Remember *token*; raise BadRequest where its id is taken."""
+        ...
+
+    async def revoke(self, ids: Collection[str]) -> None:
+        """Make them worthless, all at once; raise NotFound where one was never made, and revoke none."""
+        ...
+
+    async def used(self, times: Mapping[str, datetime]) -> None:
+        """Remember when tokens were last seen; a time earlier than the known one, or of no token, changes nothing."""
         ...
 
 

@@ -1,10 +1,11 @@
-"""Every private file held against its row, and every row against its file: reads all, changes nothing.
+"""Every private file and provenance held against its row, and every row against its file: reads all, changes nothing.
 
 A server may be running on the same folder: what it changes meanwhile is looked at again before it is called wrong.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def audit(state: Path, *, now: float, watch: Watch = unwatched) -> Audit:
     with telling("read"), Ledger.reading(state / DATABASE) as ledger:
         ledger.check()
         rows = ledger.rows()
+        attested = [filename for filename, digest, body in ledger.provenances() if _is_damaged(body, digest)]
     tree = Tree(state / FILES)
     contents = by_content(rows.entries.values())
     with watch("verifying", sum(size_of(entries[0]) for entries in contents)) as step:
@@ -62,7 +64,7 @@ def audit(state: Path, *, now: float, watch: Watch = unwatched) -> Audit:
         lost = set(tree.contents()) - {entry.file.path for entry in rows.entries.values()}
     if wrong or lost:
         later = read_rows(state)
-        wrong = [(entry, why) for entry, why in wrong if later.entries.get(entry.file.filename) == entry]
+        wrong = [(entry, why) for entry, why in wrong if _is_still(entry, later)]
         lost -= {entry.file.path for entry in later.entries.values()}
     left = [path for path in sorted(lost) if _is_settled(tree, path, now)]
     return Audit(
@@ -71,6 +73,7 @@ def audit(state: Path, *, now: float, watch: Watch = unwatched) -> Audit:
         size=sum(size_of(entries[0]) for entries in contents),
         wrong=(
             *(Wrong(entry.file.filename, why) for entry, why in wrong),
+            *(Wrong(filename, "its provenance has other bytes than were stored") for filename in attested),
             *(Wrong(f"{FILES}/{path}", _UNLISTED) for path in left),
         ),
     )
@@ -80,10 +83,7 @@ def by_content(entries: Iterable[Entry]) -> list[list[Entry]]:
     """Those of *entries* that share a content, together."""
     found: dict[object, list[Entry]] = {}
     for entry in entries:
-        core = entry.file.core_metadata
-        beside = core if isinstance(core, bool) else core["sha256"]
-        key = entry.file.path, entry.file.sha256, entry.file.size, beside, entry.metadata_size
-        found.setdefault(key, []).append(entry)
+        found.setdefault(_content(entry), []).append(entry)
     return list(found.values())
 
 
@@ -113,6 +113,23 @@ def expected_of(entry: Entry) -> dict[bool, dict[str, str]]:
     if not isinstance(core, bool):
         found[True] = {"sha256": core["sha256"]}
     return found
+
+
+def _content(entry: Entry) -> object:
+    """What its row says of the bytes, as a key."""
+    core = entry.file.core_metadata
+    beside = core if isinstance(core, bool) else core["sha256"]
+    return entry.file.path, entry.file.sha256, entry.file.size, beside, entry.metadata_size
+
+
+def _is_still(entry: Entry, rows: Rows) -> bool:
+    """Whether *rows* list the same content for it; that it was yanked meanwhile mends nothing."""
+    found = rows.entries.get(entry.file.filename)
+    return found is not None and _content(found) == _content(entry)
+
+
+def _is_damaged(body: bytes, digest: str) -> bool:
+    return hashlib.sha256(body).hexdigest() != digest
 
 
 _UNLISTED = (

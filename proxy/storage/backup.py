@@ -228,7 +228,7 @@ def _refuse_another(folder: Path, rows: Rows) -> None:
     if not (folder / MANIFEST).exists():
         return
     with database_of(folder, read_manifest(folder)) as (_, former):
-        lost = former.entries.keys() - rows.entries.keys() - rows.tombstones
+        lost = former.entries.keys() - rows.entries.keys() - rows.tombstones - rows.readmitted
     if lost:
         raise NoBackup(
             f"The backup in {folder} has {len(lost)} files that were never deleted and are not in the store, such as "

@@ -2,10 +2,10 @@
 
 The data folder, which one Yizhan at a time owns (it holds a lock on `lock`):
 
-    store.db                     the rows (ledger.py); what is not in there does not exist
+    store.db                     the rows (ledger.py), provenances among them; what is not in there does not exist
     files/ab/cd/<60 hex>         contents by blake2b-256, and `<60 hex>.metadata` beside a wheel's
     incoming/                    uploads on their way in; whatever a crash left is removed at the next start
-    generation                   a number that changes with every change of names or files (generation.py)
+    generation                   numbers that change with every change of the rows (generation.py)
 
 A content whose row was never committed (a crash in between) is left where it is: it is in nobody's way, the same
 bytes uploaded again take its place, and a program that deletes what an older, restored database does not list would
@@ -18,12 +18,12 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import hashlib
 import logging
 import os
 import secrets
 import sqlite3
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -33,13 +33,13 @@ from typing import TypeVar
 import msgspec
 from packaging.utils import NormalizedName
 
-from ..errors import DiskFull, FileExists, NotFound, StoreDown
-from ..simple.model import METADATA, File
-from . import Blob
+from ..errors import BadRequest, DiskFull, FileExists, NotFound, StoreDown
+from ..simple.model import METADATA, PROVENANCE, File
+from . import Blob, Standing, Token
 from .generation import Generation
 from .ledger import Entry, Ledger
-from .recent import Recent
-from .tree import Tree, make_folder, sync
+from .recent import Latest, Recent
+from .tree import Tree, clear_folder, in_memory, make_folder, sync
 
 T = TypeVar("T")
 
@@ -47,10 +47,11 @@ log = logging.getLogger(__name__)
 
 
 class DiskStore:
-    """PrivateFiles, Names and Pins in *folder*, which is made where it is missing.
+    """PrivateFiles, Names, People and Pins in *folder*, which is made where it is missing.
 
-    *now* gives the time of receipt, aware.  With owner=False the lock and the cleaning are left to another process
-    that has opened the folder before.  Making one blocks, and raises StoreDown with what an operator must do.
+    *now* gives the time of receipt and of other changes, aware.  With owner=False the lock and the cleaning are left to
+    another process that has opened the folder before.  Making one blocks, and raises StoreDown with what an operator
+    must do.
     """
 
     def __init__(self, folder: Path, *, now: Callable[[], datetime], owner: bool = True) -> None:
@@ -59,7 +60,9 @@ class DiskStore:
         """Where uploads must lie to be added."""
         self._database = folder / "store.db"
         self._tree = Tree(folder / "files")
-        self._claimed: tuple[int | None, frozenset[NormalizedName]] = None, frozenset()
+        self._claimed = Latest[frozenset[NormalizedName]]()
+        self._standings = Latest[Mapping[NormalizedName, Standing]]()
+        self._tokens = Latest[Mapping[str, Token]]()
         self._recent = Recent()
         with contextlib.ExitStack() as opened, telling("opened"):
             make_folder(folder)
@@ -71,11 +74,13 @@ class DiskStore:
             opened.callback(self._reading.close)
             make_folder(self.incoming)
             if owner:
-                _clear(self.incoming)
+                clear_folder(self.incoming)
             self._generation = Generation(folder / "generation")
+            self._uses = Generation(folder / "generation", place=1)
             # A process that died between its commit and this line's like has told nobody of the commit.
             self._generation.change()
             self._identity = _identity(self._database)
+            sync(folder)  # SQLite goes on where its own sync of its files' names fails
             # Two threads, one connection each: syncing gigabytes must not keep readers waiting.
             self._writer = ThreadPoolExecutor(1, "store-writer")
             self._reader = ThreadPoolExecutor(1, "store-reader")
@@ -83,7 +88,10 @@ class DiskStore:
 
     @property
     def generation(self) -> int:
-        """Changes with every change of names or files, whichever process makes it: one read of shared memory."""
+        """Changes with every change of names, files or tokens, whichever process makes it: one read of shared memory.
+
+        That a token was used does not count: nothing but the list of tokens depends on it.
+        """
         return self._generation.value
 
     async def close(self) -> None:
@@ -103,15 +111,10 @@ class DiskStore:
             self._recent.put(name, generation, known)
         return known
 
-    async def claimed(self) -> frozenset[NormalizedName]:
-        generation = self.generation
-        if self._claimed[0] != generation:
-            names = await self._read(self._reading.names)
-            self._claimed = generation, self._claimed[1] if self._claimed[1] == names else names
-        return self._claimed[1]
-
-    async def add(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
-        await self._write(partial(self._add, name, file, body, metadata))
+    async def add(
+        self, name: NormalizedName, file: File, body: Path, metadata: bytes | None, *, provenance: bytes | None = None
+    ) -> None:
+        await self._write(partial(self._add, name, file, body, metadata, provenance))
 
     async def open(self, file: File) -> Blob:
         job = self._submit(self._reader, partial(self._open, file), "read")
@@ -121,8 +124,40 @@ class DiskStore:
             job.add_done_callback(_close_unwanted)
             raise
 
-    async def remove(self, filename: str) -> None:
-        await self._write(partial(self._remove, filename))
+    async def remove(self, filenames: Collection[str]) -> None:
+        await self._write(partial(self._remove, filenames))
+
+    async def yank(self, filenames: Collection[str], yanked: bool | str) -> None:
+        await self._change(partial(self._writing.yank, filenames, yanked))
+
+    async def claimed(self) -> frozenset[NormalizedName]:
+        return await self._claimed.get(self.generation, partial(self._read, self._reading.names))
+
+    async def standings(self) -> Mapping[NormalizedName, Standing]:
+        return await self._standings.get(self.generation, partial(self._read, self._reading.standings))
+
+    async def settle(self, name: NormalizedName, standing: Standing) -> None:
+        await self._change(partial(self._writing.settle, name, standing))
+
+    async def release(self, name: NormalizedName) -> None:
+        await self._change(partial(self._writing.release, name))
+
+    async def readmit(self, filename: str) -> None:
+        await self._change(partial(self._writing.readmit, filename, now=self._now()))
+
+    async def tokens(self) -> Mapping[str, Token]:
+        made = self.generation, self._uses.value
+        return await self._tokens.get(made, partial(self._read, self._reading.tokens.all))
+
+    async def add_token(self, token: Token) -> None:
+        await self._change(partial(self._add_token, token))
+
+    async def revoke(self, ids: Collection[str]) -> None:
+        await self._change(partial(self._revoke, ids))
+
+    async def used(self, times: Mapping[str, datetime]) -> None:
+        if times:
+            await self._write(partial(self._used, times))
 
     async def pinned(self, origin: str, filename: str) -> str | None:
         return await self._read(partial(self._reading.pinned, origin, filename))
@@ -155,12 +190,15 @@ class DiskStore:
             undo.pop_all()
         return ledger
 
-    def _add(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
+    def _add(
+        self, name: NormalizedName, file: File, body: Path, metadata: bytes | None, provenance: bytes | None
+    ) -> None:
         beside = self.incoming / f"{secrets.token_hex(16)}{METADATA}"
         try:
             self._check_database()
             known = self._known(name, file)
-            if known is not None and self._tree.is_whole(known):
+            attested = provenance is None or (known is not None and known.file.provenance is not None)
+            if known is not None and attested and self._tree.is_whole(known):
                 return
             entry = self._entry(name, file, body, metadata)
             # The long part, before others must wait for the transaction.
@@ -173,10 +211,13 @@ class DiskStore:
                 self._tree.place(file.path, body, beside if metadata is not None else None)
                 if not listed:
                     self._writing.insert(entry)
+                if provenance is not None:
+                    self._writing.attest(file.filename, provenance)
             self._generation.change()
         finally:
-            body.unlink(missing_ok=True)
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next start removes what is left
+                body.unlink(missing_ok=True)
+                beside.unlink(missing_ok=True)
 
     def _known(self, name: NormalizedName, file: File) -> Entry | None:
         """The row of these very bytes; raise FileExists where the filename means others, or did."""
@@ -201,37 +242,83 @@ class DiskStore:
 
     def _open(self, file: File) -> Blob:
         entry = self._reading.entry(file.filename)
-        beside = entry is None and file.filename.endswith(METADATA)
-        if beside:
-            entry = self._reading.entry(file.filename.removesuffix(METADATA))
-        if entry is None or entry.file.path != file.path or (beside and entry.metadata_size is None):
+        ending = ""
+        if entry is None:
+            ending = next((ending for ending in (METADATA, PROVENANCE) if file.filename.endswith(ending)), "")
+            entry = self._reading.entry(file.filename.removesuffix(ending))
+        if entry is None or entry.file.path != file.path or (ending == METADATA and entry.metadata_size is None):
             raise NotFound(f"{file.filename} was never uploaded here.")
         try:
-            return self._tree.open(entry, beside=beside)
+            if ending == PROVENANCE:
+                return self._provenance(entry)
+            return self._tree.open(entry, beside=ending == METADATA)
         except OSError as error:
+            if not self._reading.holds(file.path):
+                raise NotFound(f"{file.filename} was deleted just now.") from None
             # Only an operator can mend this, and the client is not the one to tell: its answer names no place.
             log.error("private file %s (%s) cannot be served: %s", file.filename, file.path, error)  # noqa: TRY400 -- the place and reason are all there is to it
             raise StoreDown(f"{file.filename} is damaged or missing in the store: tell the operator.") from error
 
-    def _remove(self, filename: str) -> None:
+    def _provenance(self, entry: Entry) -> Blob:
+        """What is remembered beside the file of *entry*; raise NotFound, or OSError where it is not what was stored."""
+        found = self._reading.provenance(entry.file.filename)
+        if found is None:
+            raise NotFound(f"{entry.file.filename} was uploaded without a provenance.")
+        digest, content = found
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise OSError("its row has other bytes than were stored")
+        assert entry.file.upload_time is not None
+        modified = entry.file.upload_time.timestamp()
+        return Blob(handle=in_memory(content), size=len(content), sha256=digest, modified=modified)
+
+    def _changed(self, job: Callable[[], None]) -> None:
+        """Do *job* to the rows, all or nothing; then tell whoever keeps copies."""
         self._check_database()
         with self._writing.changing():
-            entry = self._writing.entry(filename)
-            if entry is None:
-                if self._writing.is_removed(filename):
-                    return
-                raise NotFound(f"{filename} was never uploaded here.")
-            self._writing.bury(filename)
+            job()
         self._generation.change()
-        # Again in a transaction: nobody may be adding a file of the same content meanwhile.
-        with self._writing.changing():
-            if self._writing.holds(entry.file.path):
-                return
+
+    def _remove(self, filenames: Collection[str]) -> None:
+        left = set[str]()
+
+        def bury() -> None:
+            for filename in filenames:
+                entry = self._writing.entry(filename)
+                if entry is not None:
+                    self._writing.bury(filename)
+                    left.add(entry.file.path)
+                elif not self._writing.was_removed(filename):
+                    raise NotFound(f"{filename} was never uploaded here.")
+
+        self._changed(bury)
+        for path in left:
             try:
-                self._tree.remove(entry.file.path)
-            except OSError as error:
-                # The file is off its page, which is what was asked for; only its room is not free yet.
-                log.warning("the content of %s cannot be deleted: %s", filename, error)
+                # Again in a transaction: nobody may be adding a file of the same content meanwhile.
+                with self._writing.changing():
+                    if not self._writing.holds(path):
+                        self._tree.remove(path)
+            except (OSError, sqlite3.Error) as error:
+                # The files are off their pages, which is what was asked for; only their room is not free yet.
+                log.warning("the content %s of a deleted file cannot be deleted: %s", path, error)
+
+    def _add_token(self, token: Token) -> None:
+        if self._writing.tokens.has(token.id):
+            raise BadRequest(f"There is a token {token.id} already.")
+        self._writing.tokens.insert(token)
+
+    def _revoke(self, ids: Collection[str]) -> None:
+        for id in ids:
+            if not self._writing.tokens.has(id):
+                raise NotFound(f"There is no token {id}.")
+            self._writing.tokens.revoke(id, now=self._now())
+
+    def _used(self, times: Mapping[str, datetime]) -> None:
+        self._check_database()
+        # The generation stays: no page depends on it.
+        with self._writing.changing():
+            for id, time in times.items():
+                self._writing.tokens.use(id, time)
+        self._uses.change()
 
     def _pin(self, origin: str, filename: str, sha256: str) -> str:
         self._check_database()
@@ -244,6 +331,9 @@ class DiskStore:
         """Raise where the database was moved away: what is written to it now would be lost at the next start."""
         if _identity(self._database) != self._identity:
             raise StoreDown("The store's database was moved or replaced: restart Yizhan.")
+
+    async def _change(self, job: Callable[[], None]) -> None:
+        await self._write(partial(self._changed, job))
 
     async def _read(self, job: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._submit(self._reader, job, "read"))
@@ -293,12 +383,6 @@ def lock(path: Path) -> int:
             "Another Yizhan is already using this data folder: stop it first, or give this one another folder."
         ) from None
     return fd
-
-
-def _clear(incoming: Path) -> None:
-    for left in incoming.iterdir():
-        if not stat.S_ISDIR(left.lstat().st_mode):
-            left.unlink()
 
 
 def _identity(path: Path) -> tuple[int, int]:

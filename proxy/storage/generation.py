@@ -1,4 +1,4 @@
-"""A number shared between processes that changes with every change of the Store.
+"""Numbers shared between processes, of which one changes with every change of the Store.
 
 Knows nothing of what changed: whoever keeps a copy of the Store's rows keeps the number it was made under beside it,
 and finds out by one memory read whether the copy still holds.
@@ -11,30 +11,34 @@ import os
 from pathlib import Path
 
 SIZE = 8
-"""Bytes of the number."""
+"""Bytes of a number."""
+
+PLACES = 2
+"""How many of them there are."""
 
 
 class Generation:
-    """The number kept in the file *path*, which is made where it is missing."""
+    """The number at *place*, from 0, of the file *path*, which is made where it is missing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, place: int = 0) -> None:
+        self._bytes = slice(place * SIZE, (place + 1) * SIZE)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             # Only ever grown: a shorter file under another process's map would kill that process.
-            if os.fstat(fd).st_size < SIZE:
-                os.ftruncate(fd, SIZE)
-            self._map = mmap.mmap(fd, SIZE)
+            if os.fstat(fd).st_size < PLACES * SIZE:
+                os.ftruncate(fd, PLACES * SIZE)
+            self._map = mmap.mmap(fd, PLACES * SIZE)
         finally:
             os.close(fd)
 
     @property
     def value(self) -> int:
         """What it is now.  Read it before the rows: a copy may then be thrown away too early, and never too late."""
-        return int.from_bytes(self._map[:SIZE], "little")
+        return int.from_bytes(self._map[self._bytes], "little")
 
     def change(self) -> None:
         """Make it another one; call this after the commit and before anyone is told of it.
 
         Random and not counted up: two processes that count at once would lose a step.
         """
-        self._map[:SIZE] = os.urandom(SIZE)
+        self._map[self._bytes] = os.urandom(SIZE)

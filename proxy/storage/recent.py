@@ -1,19 +1,40 @@
-"""The files of private projects asked for lately, in memory.  Knows nothing of where they came from."""
+"""What was read from a Store lately, in memory.  Knows nothing of where it came from."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from packaging.utils import NormalizedName
 
 from ..simple.model import File
 
+T = TypeVar("T")
+
 MOST = 50_000
 """Files in all: about 50 MB."""
 
 
+class Latest(Generic[T]):
+    """One value and the numbers it was made under; the same object for as long as it is the same value."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, T] | None = None
+
+    async def get(self, made: object, make: Callable[[], Awaitable[T]]) -> T:
+        """The value as of *made*, which was read before this was called; *make* gives it where it is not known."""
+        if self._known is None or self._known[0] != made:
+            value = await make()
+            self._known = made, self._known[1] if self._known is not None and self._known[1] == value else value
+        return self._known[1]
+
+
 class Recent:
-    """Lists made under one generation of the Store; under the next one all of them are forgotten."""
+    """The files of private projects asked for lately.
+
+    Lists made under one generation of the Store; under the next one all of them are forgotten.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most

@@ -1,6 +1,7 @@
 """A backup brought back into a state folder, empty or in use before: a union, in which what is there now wins.
 
-Nothing that exists is lost by it: no claim, no tombstone, no file (decision 6).  Files come first and rows last, so
+Nothing that exists is lost by it: no claim, no tombstone, no file, no yank, no word of an operator about a name
+(decision 6); and no token that was revoked is good again.  Files come first and rows last, so
 that a restore that is broken off leaves a folder that is as before, or that no server starts on; run it again.
 """
 
@@ -55,6 +56,8 @@ class Restored:
     """Files that were deleted since, and stay so."""
     others: tuple[str, ...]
     """Files whose filename has other bytes now, and keeps them."""
+    otherwise: tuple[str, ...]
+    """Files that the backup has as deleted, or yanked otherwise, and that stay as they are."""
     placed: tuple[str, ...]
     """What else was brought back, by its place in the state folder."""
     left: tuple[str, ...]
@@ -71,6 +74,7 @@ class _Plan:
     here: tuple[Entry, ...]
     deleted: tuple[str, ...]
     others: tuple[str, ...]
+    otherwise: tuple[str, ...]
 
 
 def restore(
@@ -109,6 +113,7 @@ def restore(
         here=len(plan.here),
         deleted=plan.deleted,
         others=plan.others,
+        otherwise=plan.otherwise,
         placed=placed,
         left=left,
         wrong=tuple(Wrong(filename, why) for filename, why in sorted(wrong.items())),
@@ -167,7 +172,7 @@ def _plan(then: Rows, now: Rows) -> _Plan:
     new, here, deleted, others = list[Entry](), list[Entry](), list[str](), list[str]()
     for filename, entry in then.entries.items():
         present = now.entries.get(filename)
-        if filename in now.tombstones:
+        if filename in now.tombstones or filename in now.readmitted:
             deleted.append(filename)
         elif present is None:
             new.append(entry)
@@ -175,7 +180,14 @@ def _plan(then: Rows, now: Rows) -> _Plan:
             here.append(entry)
         else:
             others.append(filename)
-    return _Plan(tuple(new), tuple(here), tuple(deleted), tuple(others))
+    # No row tells which of the two was said later: the operator has to know of it.
+    otherwise = now.entries.keys() & (then.tombstones | then.readmitted)
+    otherwise |= {at for at in (entry.file.filename for entry in here) if _yanked(then, at) != _yanked(now, at)}
+    return _Plan(tuple(new), tuple(here), tuple(deleted), tuple(others), tuple(sorted(otherwise)))
+
+
+def _yanked(rows: Rows, filename: str) -> bool | str:
+    return rows.entries[filename].file.yanked
 
 
 def _bring(plan: _Plan, wrong: Mapping[str, str], source: Tree, state: Path, watch: Watch) -> int:

@@ -101,8 +101,11 @@ class Tree:
 
 
 def make_folder(folder: Path) -> None:
-    """Make *folder* for this user alone; raise StoreDown where others could write into it."""
+    """Make *folder* for this user alone, to outlive a power cut; raise StoreDown where others could write into it."""
+    made = [new for new in (folder, *folder.parents) if not new.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for new in made:
+        sync(new.parent)  # else a power cut may take all that is promised in there with it
     found = folder.stat()
     if not stat.S_ISDIR(found.st_mode) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreDown(f"Others may write into the data folder's {folder.name}: run chmod 700 on it.")
@@ -110,6 +113,13 @@ def make_folder(folder: Path) -> None:
         raise StoreDown(
             f"The data folder's {folder.name} belongs to another user: run Yizhan as that user, or chown it."
         )
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove all files in *folder*."""
+    for left in folder.iterdir():
+        if not stat.S_ISDIR(left.lstat().st_mode):
+            left.unlink()
 
 
 def sync(path: Path) -> None:
@@ -132,6 +142,14 @@ def open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
         return os.fdopen(fd, "rb")
     os.close(fd)
     raise OSError(f"{path.name} is not a file")
+
+
+def in_memory(content: bytes) -> BinaryIO:
+    """A handle on *content* with a descriptor of its own, as what sends files wants."""
+    handle = os.fdopen(os.memfd_create("content", os.MFD_CLOEXEC), "w+b", buffering=0)
+    handle.write(content)
+    handle.seek(0)
+    return handle
 
 
 def beside_of(target: Path) -> Path:
