@@ -22,8 +22,11 @@ PublicName = NewType("PublicName", NormalizedName)
 EVERY = PublicName(NormalizedName("all projects"))
 """In place of a name, where an index has one page for all; no project can be called so."""
 
+_ALIKE = str.maketrans({".": None, "_": None, "-": None, "l": "1", "i": "1", "o": "0"})
+"""What a hurried reader sees of a normalised name: Warehouse's ultranormalize_name()."""
+
 Claims = AbstractSet[NormalizedName]
-"""Every name that was ever uploaded here: a claim outlives its files."""
+"""Every name that was ever uploaded or reserved here: a claim outlives its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +65,30 @@ class Policy:
         """Raise BadUpload where *file* is a second source distribution of a version among *files* (rule U9)."""
         if not file.filename.lower().endswith(SDISTS):
             return
-        release = _release(name, file)
+        release = release_of(name, file)
         for other in files:
             is_another = other.filename != file.filename and other.filename.lower().endswith(SDISTS)
-            if is_another and _release(name, other) == release:
+            if is_another and release_of(name, other) == release:
                 raise BadUpload(f"Only one sdist may be uploaded per release, and {other.filename} is here already.")
 
     def must_ask(self, name: NormalizedName, claims: Claims) -> bool:
         """Whether the first upload of *name* needs a look at the upstream: not where the operator has spoken."""
         return self.claim == "explicit" and not self.route(name, claims).local
 
+    def confusable(self, name: NormalizedName, claims: Claims) -> NormalizedName | None:
+        """Another private name that people take *name* for (decision 7), as the official index judges new names.
 
-def _release(name: NormalizedName, file: File) -> str:
+        None for a name that is private already, or that an operator has spoken of.
+        """
+        if self.route(name, claims).local:
+            return None
+        ours = [*claims, *(NormalizedName(pattern.rstrip("*-")) for pattern in self.reserved)]
+        # All in one go is ten times as fast as one by one, and there may be 10,000.
+        looks = "\n".join(ours).translate(_ALIKE).split("\n")
+        look = name.translate(_ALIKE)
+        return min((other for other, its in zip(ours, looks, strict=False) if its == look), default=None)
+
+
+def release_of(name: NormalizedName, file: File) -> str:
     """The version of *file*, the same for 1.0 and 1.0.0."""
     return "".join(map(canonicalize_version, versions_of(name, [file.filename])))

@@ -6,24 +6,26 @@ file.  All routes go through here, so that precedence cannot hold for one and be
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
-from pathlib import Path
+from typing import TypeAlias
 
 from packaging.utils import NormalizedName
 
 from .download import Download, Downloads
-from .errors import Forbidden, NotFound, Unavailable, UpstreamDown
+from .errors import Forbidden, NotFound, ProxyError, Unavailable, UpstreamDown
 from .merged import MergedPages
-from .policy import Claims, Policy, PublicName, Route
+from .policy import Claims, Policy, Route
 from .simple.model import METADATA, File, Project
 from .simple.names import projects_of
 from .sources import Listing, Seen, Upstream
 from .storage import Blob, Cache, Names, Pins, PrivateFiles
 
 RECHECK = 10.0  # seconds: a page that lacks a file somebody asks for is fetched again, but no more often than this
+
+May: TypeAlias = Callable[[NormalizedName], bool]
+"""Whether whoever asks may read the private project of that name."""
 
 
 class Repository:
@@ -50,7 +52,6 @@ class Repository:
         self._root = root
         self._policy = policy
         self._merged = MergedPages(policy)
-        self._adding = asyncio.Lock()
 
     async def project(self, name: NormalizedName, *, max_age: float | None = None) -> Project:
         """The page of *name*, from whoever the policy lets answer for it; the same object while nothing changed."""
@@ -81,11 +82,21 @@ class Repository:
         """Whether the index's *name* belongs on the root page beside our own."""
         return self._policy.route(name, claims).public is not None and name not in claims
 
-    async def find(self, path: str, filename: str) -> File:
-        """The file that some page, however old, links as *path* and *filename*; raise NotFound where none does."""
-        trouble: Unavailable | None = None
+    async def is_private(self, name: NormalizedName) -> bool:
+        """Whether *name* is claimed or reserved, and so only for who has a right to it."""
+        return name in await self._names.claimed() or self._policy.is_reserved(name)
+
+    async def find(self, path: str, filename: str, *, may: May = lambda name: True) -> File:
+        """The file that some page, however old, links as *path* and *filename*; raise NotFound where none does, and
+        Forbidden where it can only be of projects that are quarantined, or private and not what the reader *may* see.
+        """
+        trouble: ProxyError | None = None
         for name in await self._readings(filename):
             ours = await self._ours(name, filename)
+            closed = await self._closed(name, may)  # after that, as the name may have become private until then
+            if closed is not None:
+                trouble = trouble or closed
+                continue
             if ours is not None and ours.path == path:
                 return ours  # sure, whatever the index answers for a name that both sides share
             for max_age in (math.inf, RECHECK):
@@ -97,6 +108,16 @@ class Repository:
                     trouble = error
                     break  # asked again at once, nobody would answer for just as long
         raise trouble or NotFound(f"{filename} is not on any page here.")
+
+    async def _closed(self, name: NormalizedName, may: May) -> Forbidden | None:
+        """Why no file of *name* is for this reader, whether or not there is one; None where all are."""
+        if not may(name) and await self.is_private(name):
+            return Forbidden(f"The files of {name} are not for you to read.")
+        standing = (await self._names.standings()).get(name)
+        if standing is None or standing.status != "quarantined":
+            return None
+        why = f" ({standing.reason})" if standing.reason else ""
+        return Forbidden(f"{name} is quarantined{why}: none of its files is given out.")
 
     async def confirm(self, file: File) -> None:
         """Look at the page again for *file*, which no mirror has, so that the next page does not list it."""
@@ -116,13 +137,16 @@ class Repository:
             return file.sha256
         return await self._pins.pinned(file.origin, f"{file.path}/{file.filename}")
 
-    async def find_private(self, filename: str) -> File:
-        """The private file *filename*, whatever its path: filenames are unique among them (decision 34)."""
+    async def find_private(self, filename: str, *, may: May = lambda name: True) -> File:
+        """The private file *filename*, whatever its path: filenames are unique (decision 34).  Raises as `find`."""
+        refused: Forbidden | None = None
         for name in projects_of(filename.removesuffix(METADATA)):
             ours = await self._ours(name, filename)
-            if ours is not None:
+            closed = await self._closed(name, may)
+            if ours is not None and closed is None:
                 return ours
-        raise NotFound(f"{filename} is not a private file here.")
+            refused = refused or closed
+        raise refused or NotFound(f"{filename} is not a private file here.")
 
     async def uploaded(self, name: NormalizedName) -> tuple[File, ...]:
         """The private files of *name*: none where there are none here, as no index is asked."""
@@ -149,35 +173,11 @@ class Repository:
         """Bytes of *file*, as listed or asked for; for a HEAD, which never starts a download (decision 16)."""
         return file.size if file.size is not None else await self._downloads.measure(file)
 
-    async def upload(self, name: NormalizedName, file: File, body: Path, metadata: bytes | None) -> None:
-        """Take over *body* as a private file of *name*, and claim the name if this is its first."""
-        claims = await self._names.claimed()
-        public = self._policy.route(name, claims).public
-        if self._upstream is not None and public is not None and self._policy.must_ask(name, claims):
-            await self._refuse_if_public(self._upstream, public)
-        async with self._adding:  # two sdists of one release, at the same moment, would each find themselves the first
-            self._policy.check_release(name, file, await self._store.files(name))
-            await self._store.add(name, file, body, metadata)
-        if self._upstream is not None and public != self._policy.route(name, claims | {name}).public:
-            self._upstream.withdraw(name)
-
-    async def _refuse_if_public(self, upstream: Upstream, name: PublicName) -> None:
-        """The one question that leaves the house about a name that may become private (decisions 3 and 4)."""
-        allow = f'An operator allows it with private.reserved = ["{name}"] or private.claim = "allow".'
-        try:
-            await upstream.project(name, max_age=RECHECK)
-        except NotFound:
-            # One look is not believed that all of a project is gone (decision 8): what still lists it counts.
-            if upstream.seen(name) is None:
-                return
-        except UpstreamDown:
-            raise Forbidden(f"Whether {name} exists at the index could not be asked now. {allow}") from None
-        raise Forbidden(f"{name} exists at the index: an upload would hide it from everybody here. {allow}")
-
     async def _page(self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None) -> Project:
         local = await self._store.files(name) if route.local else ()
         theirs = await self._theirs(name, route, claims, max_age, alone=not local)
-        return self._merged.page(name, local, theirs, claims)
+        standing = (await self._names.standings()).get(name) if route.local else None  # last: the index takes its time
+        return self._merged.page(name, local, theirs, claims, standing)
 
     async def _theirs(
         self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None, *, alone: bool
@@ -195,6 +195,6 @@ class Repository:
         for file in await self._store.files(name):
             if filename == file.filename:
                 return file
-            if filename == file.filename + METADATA:
+            if filename == file.filename + METADATA and file.core_metadata is not False:
                 return file.sibling()
         return None

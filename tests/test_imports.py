@@ -278,7 +278,7 @@ def test_what_was_deleted_here_does_not_come_back(source: Path, data: Path) -> N
     path = put(source, *make.wheel("acme", "1.0"))
     taken(source, data)
     with opened(data) as store:
-        asyncio.run(store.remove(path.name))
+        asyncio.run(store.remove([path.name]))
     for words in ([], ["--dry-run"]):
         assert f"  {path.name}: was deleted here, which uses its filename up" in refused(source, data, *words)
     assert bodies(data) == {}
@@ -561,15 +561,65 @@ def test_of_two_indexes_the_one_that_is_named_first_has_the_filename(source: Pat
     assert bodies(data) == dict([prod])
 
 
-def test_what_devpi_knows_and_we_have_no_place_for_is_said(source: Path, data: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "here"),
+    [
+        ("leaks memory", "leaks memory"),
+        ("  leaks\n\x1b[31mmemory ", "leaks  [31mmemory"),
+        ("", True),
+        (True, True),
+        (False, False),
+        (None, False),
+    ],
+)
+def test_what_was_yanked_stays_so(source: Path, data: Path, said: object, here: bool | str) -> None:
+    file = release(source, "root/dev", make.wheel("acme", "1.0"))
+    other = release(source, "root/dev", make.wheel("acme", "2.0"), version="2.0")
+    versions = {"acme": {"1.0": {"name": "acme", "version": "1.0", "yanked": said}, "2.0": {}}}
+    export(source, {"root/dev": stage(file, other, projects=versions)})
+    why = f" ({here})" if isinstance(here, str) else ""
+    for words in (["--dry-run"], []):
+        lines = taken(source, data, *words, kind="devpi").stdout.splitlines()
+        assert (f"{file['relpath']} was yanked{why}, and stays so" in lines) is bool(here)
+    assert {version.yanked for version, _ in shelf(data).values()} == {here, False}
+
+
+def test_an_import_changes_nothing_of_a_file_that_is_here_already(source: Path, data: Path) -> None:
+    """Its yank was perhaps taken back here; but it is said."""
     wheel = make.wheel("acme", "1.0")
     file = release(source, "root/dev", wheel)
-    docs = {"type": "doczip", "projectname": "acme", "version": "1.0", "relpath": "root/dev/acme-1.0.doc.zip"}
-    versions = {"acme": {"1.0": {"name": "acme", "version": "1.0", "yanked": "leaks memory"}}}
-    export(source, {"root/dev": stage(file, docs, projects=versions)})
+    versions = {"acme": {"1.0": {"yanked": "leaks memory"}}}
+    export(source, {"root/dev": stage(file, projects=versions)})
+    taken(source, data, kind="devpi")
+    assert "yanked" not in taken(source, data, kind="devpi").stdout
+    with opened(data) as store:
+        asyncio.run(store.yank([wheel[0]], False))
     lines = taken(source, data, kind="devpi").stdout.splitlines()
-    assert f"{file['relpath']} was yanked (leaks memory): it is not so here" in lines
+    assert f"{file['relpath']} was yanked (leaks memory): the file that was here before is not" in lines
+    assert shelf(data)[wheel[0]][0].yanked is False
+
+
+def test_what_an_export_holds_besides_distributions_is_named(source: Path, data: Path) -> None:
+    docs = {"type": "doczip", "projectname": "acme", "version": "1.0", "relpath": "root/dev/acme-1.0.doc.zip"}
+    export(source, {"root/dev": stage(release(source, "root/dev", make.wheel("acme", "1.0")), docs)})
+    lines = taken(source, data, kind="devpi").stdout.splitlines()
     assert "  root/dev/acme-1.0.doc.zip: is no distribution but a doczip" in lines
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_names_like_each_other_are_all_taken_and_remarked(source: Path, data: Path, dry_run: bool) -> None:
+    """Who has installed them for years cannot be told that they may not be called so (decision 7)."""
+    for name, version in (("billing", "1.0"), ("bi11ing", "1.0"), ("bi11ing", "2.0"), ("acme", "1.0")):
+        put(source, *make.wheel(name, version))
+    lines = taken(source, data, *(["--dry-run"] if dry_run else [])).stdout.splitlines()
+    # In the order of the files.
+    assert [line for line in lines if "easily" in line] == [
+        "billing is too easily taken for bi11ing, which is private here too"
+    ]
+    if not dry_run:
+        assert len(bodies(data)) == 4
+        put(source, *make.wheel("billing", "3.0"))
+        assert "easily" not in taken(source, data).stdout
 
 
 def test_an_export_whose_files_are_gone_or_elsewhere_is_taken_without_them(source: Path, data: Path) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
+import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from proxy.download import Download, Downloads
-from proxy.errors import FileExists, Forbidden, NotFound, UpstreamDown
+from proxy.errors import Forbidden, NotFound, UpstreamDown
 from proxy.policy import Policy
+from proxy.publishing import Publishing, Selection
 from proxy.repository import Repository
-from proxy.simple.model import File
+from proxy.simple.model import File, Project
 from proxy.simple.names import NamePattern
 from proxy.storage import Blob
 
@@ -26,33 +30,42 @@ NUMPY = canonicalize_name("numpy")
 
 
 class House:
-    """A Repository with everything behind it in reach."""
+    """A Repository and a Publishing, with everything behind them in reach."""
 
-    def __init__(self, folder: Path, policy: Policy | None = None, *, index: bool = True) -> None:
+    def __init__(
+        self, folder: Path, policy: Policy | None = None, *, index: bool = True, store: MemoryStore | None = None
+    ) -> None:
         self.folder = folder
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.cache = MemoryCache()
         self.upstream = FakeUpstream()
         self.sources = FakeSources([Line(b"bytes")])
         self.downloads = Downloads(folder / "incoming", self.sources, self.cache, self.store)
         self.policy = policy or Policy()
+        upstream = self.upstream if index else None
         self.repository = Repository(
             store=self.store,
             names=self.store,
             pins=self.store,
             cache=self.cache,
             downloads=self.downloads,
-            upstream=self.upstream if index else None,
+            upstream=upstream,
             root=None,
             policy=self.policy,
         )
+        self.publishing = Publishing(store=self.store, names=self.store, upstream=upstream, policy=self.policy)
 
     async def upload(self, name: str, filename: str, body: bytes = b"ours") -> File:
-        path = self.folder / f"{hashlib.sha256(body).hexdigest()}.upload"
+        """What an uploader would be told of: the file as it was described."""
+        path = self.folder / f"{hashlib.sha256(body).hexdigest()}.{secrets.token_hex(4)}.upload"
         path.write_bytes(body)
         listed = file(filename, body)
-        await self.repository.upload(canonicalize_name(name), listed, path, None)
+        await self.publishing.upload(canonicalize_name(name), listed, path, None)
         return listed
+
+    async def page(self, name: str) -> Project:
+        """What is shown of *name*."""
+        return await self.repository.project(canonicalize_name(name))
 
 
 @pytest.fixture
@@ -78,7 +91,9 @@ async def test_the_index_is_never_asked_about_an_uploaded_name(tmp_path: Path) -
 async def test_a_reserved_name_without_files_is_an_empty_page_and_not_absent(tmp_path: Path) -> None:
     """On 404 uv goes on to the next index: the confusion we prevent (decision 2)."""
     house = House(tmp_path, Policy(reserved=(NamePattern("acme-*"),)))
-    assert (await house.repository.project(SDK)).files == {}
+    page = await house.repository.project(SDK)
+    assert (page.files, page.status) == ({}, None)
+    assert page.status_reason == "Private here: no file was uploaded yet, or all were deleted."
     assert house.upstream.asked == []
 
 
@@ -86,7 +101,7 @@ async def test_a_name_stays_private_after_its_last_file_is_gone(tmp_path: Path) 
     house = House(tmp_path, Policy(claim="allow"))
     await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
     house.upstream.publish("acme-sdk", "acme_sdk-99.0-py3-none-any.whl")
-    await house.store.remove("acme_sdk-1.0-py3-none-any.whl")
+    await house.publishing.delete(SDK, Selection(), dry_run=False)
     assert (await house.repository.project(SDK)).files == {}
     assert house.upstream.asked == []
 
@@ -196,60 +211,6 @@ async def test_where_one_reading_of_a_filename_is_private_the_index_hears_of_non
     assert page.files == {}  # what cannot be fetched is not listed either
 
 
-async def test_the_first_upload_of_a_public_name_is_refused_with_the_way_out(house: House) -> None:
-    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
-    with pytest.raises(Forbidden, match=r'private\.claim = "allow"'):
-        await house.upload("numpy", "numpy-9.0-py3-none-any.whl")
-    assert await house.store.claimed() == frozenset()
-
-
-async def test_a_first_upload_takes_the_name_away_from_the_index(tmp_path: Path) -> None:
-    house = House(tmp_path, Policy(claim="allow", overlay=frozenset({NUMPY})))
-    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
-    assert house.upstream.withdrawn == ["acme-sdk"]  # D04: no question that is under way goes on
-    await house.upload("numpy", "numpy-1.0-py3-none-any.whl")
-    assert house.upstream.withdrawn == ["acme-sdk"]  # which both sides go on answering for
-
-
-async def test_one_look_that_finds_nothing_does_not_free_a_name_that_is_still_listed(house: House) -> None:
-    """Every mirror says 404 for the first time, and the page that is remembered still stands (decision 8)."""
-    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
-    house.upstream.vanished = True
-    with pytest.raises(Forbidden, match="numpy exists at the index"):
-        await house.upload("numpy", "numpy-2.0-py3-none-any.whl")
-
-
-async def test_the_first_upload_is_refused_where_the_index_cannot_be_asked(house: House) -> None:
-    house.upstream.down = True
-    with pytest.raises(Forbidden, match="could not be asked"):
-        await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
-
-
-async def test_the_first_upload_of_a_new_name_asks_once_and_never_again(house: House) -> None:
-    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
-    await house.upload("acme-sdk", "acme_sdk-1.1-py3-none-any.whl", b"more")
-    await house.repository.project(SDK)
-    assert house.upstream.asked == ["acme-sdk"]
-
-
-@pytest.mark.parametrize(
-    "policy", [Policy(claim="allow"), Policy(reserved=(NamePattern("numpy"),)), Policy(overlay=frozenset({NUMPY}))]
-)
-async def test_an_operators_word_lets_a_public_name_be_uploaded(tmp_path: Path, policy: Policy) -> None:
-    house = House(tmp_path, policy)
-    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
-    await house.upload("numpy", "numpy-9.0-py3-none-any.whl")
-    assert house.upstream.asked == []
-
-
-async def test_other_bytes_under_a_taken_name_are_refused(tmp_path: Path) -> None:
-    house = House(tmp_path, Policy(claim="allow"))
-    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
-    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
-    with pytest.raises(FileExists, match=r"^File already exists"):
-        await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl", b"other")
-
-
 async def test_without_an_index_only_our_own_names_exist(tmp_path: Path) -> None:
     house = House(tmp_path, index=False)
     await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
@@ -302,3 +263,190 @@ async def test_a_filename_of_very_many_hyphens_is_no_question_to_anybody(house: 
     with pytest.raises(NotFound):
         await house.repository.find("00/11/" + "2" * 60, "a" + "-1" * 60 + ".zip")
     assert house.upstream.asked == []
+
+
+# Rights, and what an operator says of a project
+
+
+@pytest.mark.parametrize("filename", ["acme_sdk-1.0-py3-none-any.whl", "acme_sdk-9.9-py3-none-any.whl"])
+async def test_a_private_project_says_nothing_of_its_files_to_who_may_not_read_it(house: House, filename: str) -> None:
+    """Neither which there are nor which there are not; and never 404, over which uv goes on."""
+    ours = await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    public = house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
+
+    def may(name: str) -> bool:
+        return name not in {"acme-sdk", "numpy"}
+
+    with pytest.raises(Forbidden, match="The files of acme-sdk are not for you"):
+        await house.repository.find(ours.path, filename, may=may)
+    with pytest.raises(Forbidden, match="The files of acme-sdk are not for you"):
+        await house.repository.find_private(filename, may=may)
+    # Rights are about private projects alone.
+    assert await house.repository.find(public.path, public.filename, may=may) == public
+
+
+class Gated(MemoryStore):
+    """One that tells of files only once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def files(self, name: NormalizedName) -> tuple[File, ...]:
+        self.asked.set()
+        await self.gate.wait()
+        return await super().files(name)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+async def test_a_file_that_becomes_private_while_it_is_looked_for_is_none_for_who_may_not_read_it(
+    tmp_path: Path, flat: bool
+) -> None:
+    store = Gated()
+    house = House(tmp_path, store=store)
+    listed = file("acme_sdk-1.0-py3-none-any.whl", b"ours")
+    (tmp_path / "body").write_bytes(b"ours")
+    look = house.repository
+    found = asyncio.create_task(
+        look.find_private(listed.filename, may=lambda name: False)
+        if flat
+        else look.find(listed.path, listed.filename, may=lambda name: False)
+    )
+    await store.asked.wait()
+    await store.add(SDK, listed, tmp_path / "body", None)
+    store.gate.set()
+    with pytest.raises(Forbidden, match="not for you"):
+        await found
+
+
+async def test_another_reading_of_a_filename_that_may_be_read_is_found(tmp_path: Path) -> None:
+    house = House(tmp_path, Policy(claim="allow"))
+    await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    ours = await house.upload("acme-sdk-1-0", "acme_sdk-1.0-1.tar.gz", b"other")
+    found = await house.repository.find(ours.path, ours.filename, may=lambda name: name != SDK)
+    assert found.sha256 == ours.sha256
+    found = await house.repository.find_private(ours.filename, may=lambda name: name != SDK)
+    assert found.sha256 == ours.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "private"), [("acme-sdk", True), ("acme", True), ("numpy", True), ("pandas", False), ("other", False)]
+)
+async def test_what_is_claimed_or_reserved_is_private(tmp_path: Path, name: str, private: bool) -> None:
+    """Also where it is overlaid; but not what is only that."""
+    overlay = frozenset(map(canonicalize_name, ("numpy", "pandas")))
+    house = House(tmp_path, Policy(reserved=(NamePattern("acme-*"),), overlay=overlay))
+    await house.upload("numpy", "numpy-1.0-py3-none-any.whl")
+    assert await house.repository.is_private(canonicalize_name(name)) is private
+
+
+async def test_an_explicitly_reserved_name_is_an_empty_page_at_once(house: House) -> None:
+    house.upstream.publish("acme-sdk", "acme_sdk-99.0-py3-none-any.whl")
+    await house.publishing.reserve(SDK, now=datetime.now(UTC))
+    assert (await house.repository.project(SDK)).files == {}
+    assert house.upstream.asked == []
+
+
+async def test_a_page_without_files_says_why_whatever_its_status(house: House) -> None:
+    """Decision 2."""
+    await house.publishing.reserve(SDK, now=datetime.now(UTC))
+    reserved = await house.repository.project(SDK)
+    assert reserved.status_reason is not None
+    await house.publishing.mark(SDK, "archived", None)
+    page = await house.repository.project(SDK)
+    assert (page.status, page.status_reason) == ("archived", reserved.status_reason)
+    await house.publishing.mark(SDK, "archived", "moved")
+    assert (await house.repository.project(SDK)).status_reason == "moved"
+
+
+@pytest.mark.parametrize("status", ["archived", "deprecated", "active"])
+async def test_the_status_of_a_project_stands_on_its_page_with_its_reason(house: House, status: str) -> None:
+    ours = await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    before = await house.repository.project(SDK)
+    await house.publishing.mark(SDK, status, "moved to acme-core")  # type: ignore[arg-type]  # one of Status
+    page = await house.repository.project(SDK)
+    assert (page.status, page.status_reason) == (None if status == "active" else status, "moved to acme-core")
+    assert page.files == before.files
+    assert await house.repository.project(SDK) is page
+    assert (await house.repository.find(ours.path, ours.filename)).private
+    await house.publishing.mark(SDK, "active", None)
+    assert await house.repository.project(SDK) == before
+
+
+async def test_a_quarantined_project_offers_nothing_until_it_is_active_again(house: House) -> None:
+    """PEP 792; hidden by policy is a page without it, and 403 for the file (decision 14)."""
+    ours = await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    await house.publishing.mark(SDK, "quarantined", "malware")
+    page = await house.repository.project(SDK)
+    assert (page.files, page.versions, page.status, page.status_reason) == ({}, ("1.0",), "quarantined", "malware")
+    assert await house.repository.project(SDK) is page
+    for filename in (ours.filename, f"{ours.filename}.metadata"):
+        with pytest.raises(Forbidden, match=r"acme-sdk is quarantined \(malware\)"):
+            await house.repository.find(ours.path, filename)
+        with pytest.raises(Forbidden, match=r"acme-sdk is quarantined \(malware\)"):
+            await house.repository.find_private(filename)
+    await house.publishing.mark(SDK, "active", None)
+    assert names((await house.repository.project(SDK)).files) == [ours.filename]
+    assert (await house.repository.find(ours.path, ours.filename)).private
+
+
+async def test_of_an_overlaid_project_our_word_counts_for_both_sides(tmp_path: Path) -> None:
+    house = House(tmp_path, Policy(overlay=frozenset({NUMPY})))
+    theirs = house.upstream.publish("numpy", "numpy-2.0-py3-none-any.whl", b"theirs")
+    ours = await house.upload("numpy", "numpy-1.0-py3-none-any.whl")
+    await house.publishing.mark(NUMPY, "deprecated", None)
+    page = await house.repository.project(NUMPY)
+    assert (names(page.files), page.status) == ([ours.filename, theirs.filename], "deprecated")
+    await house.publishing.mark(NUMPY, "quarantined", None)
+    page = await house.repository.project(NUMPY)
+    assert (page.files, page.status) == ({}, "quarantined")
+    for listed in (ours, theirs):
+        with pytest.raises(Forbidden, match="numpy is quarantined: none"):
+            await house.repository.find(listed.path, listed.filename)
+    await house.publishing.delete(NUMPY, Selection(), dry_run=False)
+    assert (await house.repository.project(NUMPY)).files == {}
+    await house.publishing.mark(NUMPY, "active", None)
+    assert names((await house.repository.project(NUMPY)).files) == [theirs.filename]
+
+
+async def test_a_project_quarantined_while_the_index_is_asked_shows_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path, Policy(overlay=frozenset({NUMPY})))
+    house.upstream.publish("numpy", "numpy-2.0-py3-none-any.whl", b"theirs")
+    await house.upload("numpy", "numpy-1.0-py3-none-any.whl")
+    house.upstream.gate.clear()
+    asking = asyncio.create_task(house.repository.project(NUMPY))
+    while not house.upstream.asked:
+        await asyncio.sleep(0)
+    await house.publishing.mark(NUMPY, "quarantined", None)
+    house.upstream.gate.set()
+    assert (await asking).files == {}
+
+
+async def test_what_is_yanked_or_deleted_is_so_on_the_next_page(house: House) -> None:
+    first = await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    await house.upload("acme-sdk", "acme_sdk-1.1-py3-none-any.whl", b"more")
+    await house.publishing.yank(SDK, Selection(version="1.0"), "leaks memory")
+    page = await house.repository.project(SDK)
+    assert {file.filename: file.yanked for file in page.files.values()} == {
+        "acme_sdk-1.0-py3-none-any.whl": "leaks memory",
+        "acme_sdk-1.1-py3-none-any.whl": False,
+    }
+    # PEP 592: who has pinned it gets it still.
+    assert (await house.repository.find(first.path, first.filename)).yanked == "leaks memory"
+    await house.publishing.delete(SDK, Selection(filename=first.filename), dry_run=False)
+    assert names((await house.repository.project(SDK)).files) == ["acme_sdk-1.1-py3-none-any.whl"]
+    with pytest.raises(NotFound):
+        await house.repository.find(first.path, first.filename)
+
+
+async def test_a_file_is_found_where_its_page_links_it_and_nowhere_else(house: House) -> None:
+    """Private paths under public names, and the other way round (D25)."""
+    ours = await house.upload("acme-sdk", "acme_sdk-1.0-py3-none-any.whl")
+    more = await house.upload("acme-sdk", "acme_sdk-1.1-py3-none-any.whl", b"more")
+    theirs = house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
+    for here, there in itertools.product((ours, more, theirs), repeat=2):
+        if here is there:
+            assert (await house.repository.find(here.path, here.filename)).sha256 == here.sha256
+        else:
+            with pytest.raises(NotFound):
+                await house.repository.find(here.path, there.filename)

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from ..simple.listing import one_line
 from .folders import Found, LeftOut, looks_like_one
 
 INDEX = "dataindex.json"
@@ -94,7 +95,7 @@ def _seen(root: Path, index: _Index, file: _File) -> Found | LeftOut:
         path=root / path,
         hashes=_hashes(file.entrymapping),
         uploaded=_time(file.entrymapping.get("last_modified")),
-        remark=_yanked(index.projects, file),
+        yanked=_yanked(index.projects, file),
     )
 
 
@@ -121,11 +122,11 @@ def _time(text: object) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _yanked(projects: object, file: _File) -> str:
+def _yanked(projects: object, file: _File) -> bool | str:
     """What the version's metadata says of a yank."""
     versions = projects.get(file.projectname, {}) if isinstance(projects, dict) else {}
     metadata = versions.get(file.version, {}) if isinstance(versions, dict) else {}
     yanked = metadata.get("yanked") if isinstance(metadata, dict) else None
-    if yanked is None or yanked is False:
-        return ""
-    return f"was yanked ({yanked})" if isinstance(yanked, str) and yanked else "was yanked"
+    if isinstance(yanked, str):
+        return one_line(yanked) or True
+    return yanked is not None and yanked is not False

@@ -29,8 +29,8 @@ class Found:
     """What the source says its digests are: kind to hex."""
     uploaded: datetime | None = None
     """When the source got it: aware."""
-    remark: str = ""
-    """What the source says of it, and we have no place for."""
+    yanked: bool | str = False
+    """Whether the source has it yanked, or why: as in File."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Report:
     """Names that are private from now on."""
     left: list[LeftOut] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    """What the operator should know of files that are here now, a sentence each."""
     trouble: str = ""
     """Why the import ended before its end."""
 
@@ -102,6 +103,8 @@ class Importer:
             check_filename(filename)
             if await self._is_here(found, step):
                 self.report.here += 1
+                if found.yanked and not self._files[filename][1].yanked:
+                    self.report.remarks.append(f"{_yanked(found)}: the file that was here before is not")
                 return
             await self._take_new(found, now, step)
         except (BadUpload, Unreadable) as error:
@@ -137,7 +140,7 @@ class Importer:
             if self._wishes.only and not self._is_wanted(name):
                 return
             self._policy.check_release(name, file, self._sdists.get(name, ()))
-            stamped = msgspec.structs.replace(file, upload_time=min(found.uploaded or now, now))
+            stamped = msgspec.structs.replace(file, upload_time=min(found.uploaded or now, now), yanked=found.yanked)
             if self._store is not None:
                 await self._store.add(name, stamped, body, metadata)
         finally:
@@ -150,9 +153,12 @@ class Importer:
         report.taken[name] += 1
         report.size += file.size or 0
         report.linked += linked
-        if found.remark:
-            report.remarks.append(f"{shown(found.place)} {shown(found.remark)}: it is not so here")
+        if found.yanked:
+            report.remarks.append(f"{_yanked(found)}, and stays so")
         if name not in self._names:
+            other = self._policy.confusable(name, self._names)
+            if other is not None:
+                report.remarks.append(f"{name} is too easily taken for {other}, which is private here too")
             report.claimed.add(name)
             self._names.add(name)
         self._remember(name, file)
@@ -211,6 +217,11 @@ def patterns(texts: Iterable[str]) -> tuple[NamePattern, ...]:
         return tuple(map(read_pattern, texts))
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--only") from None
+
+
+def _yanked(found: Found) -> str:
+    why = f" ({shown(found.yanked)})" if isinstance(found.yanked, str) else ""
+    return f"{shown(found.place)} was yanked{why}"
 
 
 def _size(path: Path) -> int:
