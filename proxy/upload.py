@@ -11,6 +11,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from packaging.metadata import parse_email
@@ -20,6 +21,7 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     NormalizedName,
+    canonicalize_name,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -219,8 +221,11 @@ def _compare_form(form: Form, found: _Release, *, wheel: bool) -> None:
 def _read_metadata(metadata: bytes) -> tuple[_Release, str | None]:
     """What *metadata* says it is, and its Requires-Python (core metadata, up to 2.6)."""
     _bound_headers(metadata)
-    # Lenient on purpose: a wrong classifier or a README in Latin-1 keeps nobody from installing.
-    raw, _ = parse_email(metadata)
+    try:
+        # Lenient on purpose: a wrong classifier or a README in Latin-1 keeps nobody from installing.
+        raw, _ = parse_email(metadata)
+    except Exception as error:  # it reads mail, of all kinds: a thousand nested messages are too deep, for one
+        raise BadUpload("The file's metadata cannot be read.") from error
     if raw.get("metadata_version") not in METADATA_VERSIONS:
         raise BadUpload("The file's metadata is of no known Metadata-Version (1.0 to 2.6).")
     if "name" not in raw or "version" not in raw:
@@ -278,10 +283,16 @@ class _Envelope(msgspec.Struct):
     signature: bytes
 
 
+class _Material(msgspec.Struct):
+    certificate: bytes
+    transparency_entries: list[dict[str, Any]]
+
+
 class _Attestation(msgspec.Struct):
     """As much of a PEP 740 attestation object as can be judged without asking anybody."""
 
     version: int
+    verification_material: _Material
     envelope: _Envelope
 
 
@@ -295,17 +306,31 @@ class _Statement(msgspec.Struct):
 
 
 def _check_attestations(form: Form, facts: Facts) -> None:
-    """Raise BadUpload where attestations came that are not of this file (PEP 740); they are not kept."""
+    """Raise BadUpload where attestations came that are not of this file (PEP 740); who signed them is not looked at.
+
+    The subject's name need not be the filename to the letter: signers write it normalised, and its tags in order.
+    """
     if form.attestations is None:
         return
     try:
         for attestation in msgspec.json.decode(form.attestations, type=list[_Attestation]):
             (subject,) = msgspec.json.decode(attestation.envelope.statement, type=_Statement).subject
-            told = attestation.version, subject.name, subject.digest.get("sha256")
-            if told != (1, form.filename, facts.sha256):
+            told = attestation.version, _parts(subject.name), subject.digest.get("sha256", "").lower()
+            if told != (1, _parts(form.filename), facts.sha256):
                 raise BadUpload("Invalid attestations supplied during upload: they are not of this file.")
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise BadUpload("Invalid attestations supplied during upload: they cannot be read.") from None
+
+
+def _parts(filename: str) -> tuple[object, ...]:
+    """What *filename* is made of, however it is spelled; raise ValueError where it names no distribution."""
+    if len(filename) > MAX_FILENAME:
+        raise ValueError(filename)
+    if not filename.endswith(".whl"):
+        return parse_sdist_filename(filename)
+    # Not parse_wheel_filename, which multiplies the tags out: there may be thousands of attestations.
+    name, version, *rest = filename.removesuffix(".whl").lower().split("-")
+    return canonicalize_name(name), Version(version), *(frozenset(tags.split(".")) for tags in rest)
 
 
 def _shown(text: str) -> str:

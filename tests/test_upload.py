@@ -205,6 +205,35 @@ def test_metadata_that_clients_could_not_use_is_refused(core: bytes, match: str)
         judge(core=core)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Type: multipart/mixed; boundary=a\n\n--a\n" + b"Content-Type: message/rfc822\n\n" * 5000,
+        b"Content-Transfer-Encoding: base64\nContent-Type: text/plain; charset=unknown\n\n!",
+        b"Content-Transfer-Encoding: uuencode\n\nbegin !",
+        b"Content-Type: multipart/mixed\n\n",
+    ],
+)
+def test_metadata_that_is_some_other_mail_brings_no_other_error(head: bytes) -> None:
+    try:
+        assert judge(core=CORE.rstrip(b"\n").replace(b"\n\nMade for a test.", b"\n" + head))[0] == "acme-sdk"
+    except BadUpload as error:
+        assert "cannot be read" in str(error)  # noqa: PT017  # both ends are fine
+
+
+@pytest.mark.parametrize("field", ["name", "version", "filetype"])
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "1.0\r\nSet-Cookie: a=b", "a\0b", "x" * 10_000, "\U0001f4a9", "\u202egnp.exe"]
+)
+def test_nothing_that_a_form_says_is_echoed_as_it_is(field: str, text: str) -> None:
+    with pytest.raises(BadUpload) as caught:
+        judge({field: [text]})
+    sentence = str(caught.value)
+    assert sentence.isascii()
+    assert sentence.isprintable()
+    assert len(sentence) < 300
+
+
 @pytest.mark.parametrize("number", ["1.0", "1.1", "1.2", "2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6"])
 def test_metadata_of_every_version_is_fine(number: str) -> None:
     assert judge(core=CORE.replace(b"2.1", number.encode()))[0] == "acme-sdk"
@@ -270,6 +299,12 @@ def test_attestations_of_this_file_are_fine() -> None:
     assert judge({"attestations": ["[]"]})[0] == "acme-sdk"
 
 
+def test_the_subject_of_an_attestation_may_be_spelled_as_signers_do() -> None:
+    other = WHEEL.replace("acme_sdk", "Acme.SDK")
+    assert other != WHEEL
+    assert judge({"attestations": [json.dumps([attestation(name=other)])]})[0] == "acme-sdk"
+
+
 @pytest.mark.parametrize(
     "attestations",
     [
@@ -280,6 +315,8 @@ def test_attestations_of_this_file_are_fine() -> None:
         "null",
         json.dumps([{"version": 1}]),
         json.dumps([attestation(version=2)]),
+        json.dumps([{**attestation(), "verification_material": None}]),
+        json.dumps([{key: value for key, value in attestation().items() if key != "verification_material"}]),
         json.dumps([attestation(name="other.whl")]),
         json.dumps([attestation(), attestation(sha256="0" * 64)]),
         json.dumps([{**attestation(), "envelope": {"statement": "!", "signature": ""}}]),

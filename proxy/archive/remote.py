@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..errors import BadUpload
 from .meter import Limits, Meter
-from .zips import peek_wheel
+from .wheels import peek_wheel
 
 TAIL = 64 * 1024
 """Bytes at the end that are asked for first: the directory of 500 files, and the METADATA before it."""

@@ -1,4 +1,4 @@
-"""Source distributions: tar archives in one gzip stream, read to their end and never held in memory.
+"""Tar archives in one gzip stream, read to their end and never held in memory: what sdists are packed as.
 
 The tar headers are walked here and not by TarFile, which reads an extended header of any size into memory, and calls
 itself once more for each that follows another.  What one header block says is tarfile's to read.
@@ -13,10 +13,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
-
 from ..errors import BadUpload
-from .meter import MOST_NAME, Meter, inside, is_named
+from .meter import MOST_NAME, Meter, inside
 
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 64 * 1024
@@ -27,31 +25,35 @@ PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 EXTENDED = (*PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+READ = (b"path", b"linkpath", b"size")
+"""The fields of pax headers that matter; the others are not kept, since a thousand global headers may hold millions."""
+MAX_LINKS = 10_000
+"""Links; the path of each is remembered."""
+MOST_OCTAL = 8**11 - 1
+"""Bytes of the largest file whose size stands in its own header."""
 
-PKG_INFO = "PKG-INFO"
 
+def read_files(handle: BinaryIO, wanted: str, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
+    """The path of every member, and the content of those plain files that are *wanted* in a top folder.
 
-def read_tar(handle: BinaryIO, filename: str, meter: Meter) -> bytes:
-    """The PKG-INFO of the sdist *filename* (PyPA source distribution format)."""
-    try:
-        name, version = parse_sdist_filename(filename)
-    except InvalidSdistFilename:
-        raise BadUpload("The filename is not one that a source distribution can have.") from None
+    Raise BadUpload where the archive is damaged, leads out of its folder, or costs more than *meter* allows.
+    """
+    links = set[str]()
     stream = io.BufferedReader(_Inflating(handle, meter), CHUNK)
-    top, found = None, None
-    for path, content in _files(stream, meter):
-        first = path.partition("/")[0]
-        if top is None and is_named(first, name, version):
-            top = first
-        if first != top:
-            raise BadUpload("The source distribution must hold one folder, named as the archive is.")
-        if path == f"{top}/{PKG_INFO}":
-            if found is not None:
-                raise BadUpload(f"The source distribution has two {PKG_INFO} files.")
-            found = content
-    if found is None:
-        raise BadUpload(f"The source distribution has no {PKG_INFO} in its folder.")
-    return found
+    for member in _members(stream, meter):
+        path = member.name.removeprefix("./").rstrip("/")
+        if path in ("", ".") and member.isdir():
+            continue
+        _check(member, path, links)
+        content = None
+        if member.type in PLAIN and path.count("/") == 1 and path.endswith(f"/{wanted}"):
+            if member.size > meter.limits.max_metadata:
+                raise BadUpload(f"The metadata is longer than {meter.limits.max_metadata} bytes.")
+            content = _take(stream, member.size)
+            _skip(stream, -member.size % BLOCK)
+        else:
+            _skip(stream, member.size + -member.size % BLOCK)
+        yield path, content
 
 
 class _Inflating(io.RawIOBase):
@@ -84,29 +86,29 @@ class _Inflating(io.RawIOBase):
         return 0
 
 
-def _files(stream: BinaryIO, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
-    """The path of every member, and the content of those that may be the PKG-INFO."""
-    for member in _members(stream, meter):
-        path = member.name.removeprefix("./").rstrip("/")
-        if path in ("", ".") and member.isdir():
-            continue
-        if len(path) > MOST_NAME or not inside(path):
-            raise BadUpload("The archive holds a member whose path is not plainly below its folder.")
-        if member.type in LINKS and not _stays(path, member):
-            raise BadUpload("The archive holds a link that leads out of its folder.")
-        if member.type not in (*PLAIN, *LINKS, tarfile.DIRTYPE):
-            raise BadUpload("The archive holds a member that is neither file, folder nor link.")
-        if member.size and member.type not in PLAIN:
-            raise BadUpload("The archive holds a folder or a link with content.")
-        content = None
-        if member.type in PLAIN and path.count("/") == 1 and path.endswith(f"/{PKG_INFO}"):
-            if member.size > meter.limits.max_metadata:
-                raise BadUpload(f"The metadata is longer than {meter.limits.max_metadata} bytes.")
-            content = _take(stream, member.size)
-            _skip(stream, -member.size % BLOCK)
-        else:
-            _skip(stream, member.size + -member.size % BLOCK)
-        yield path, content
+def _check(member: tarfile.TarInfo, path: str, links: set[str]) -> None:
+    """Raise BadUpload where *member* is nothing to unpack at *path*; *links* are the paths of those before it."""
+    if len(path) > MOST_NAME or not inside(path):
+        raise BadUpload("The archive holds a member whose path is not plainly below its folder.")
+    if links and not links.isdisjoint(_upwards(path)):
+        raise BadUpload("The archive holds a member that is reached through a link.")
+    if member.type in LINKS and not _stays(path, member):
+        raise BadUpload("The archive holds a link that leads out of its folder.")
+    if member.type not in (*PLAIN, *LINKS, tarfile.DIRTYPE):
+        raise BadUpload("The archive holds a member that is neither file, folder nor link.")
+    if member.size and member.type not in PLAIN:
+        raise BadUpload("The archive holds a folder or a link with content.")
+    if member.issym():
+        links.add(path)
+        if len(links) > MAX_LINKS:
+            raise BadUpload(f"The archive holds more than {MAX_LINKS} links.")
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """*path*, and every folder that it lies in."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _members(stream: BinaryIO, meter: Meter) -> Iterator[tarfile.TarInfo]:
@@ -152,7 +154,7 @@ def _extended(stream: BinaryIO, member: tarfile.TarInfo) -> bytes:
 
 
 def _records(body: bytes) -> dict[str, str]:
-    """The fields of a pax header: `<length> <key>=<value>` and a newline, each (POSIX pax)."""
+    """The fields of a pax header that are READ: `<length> <key>=<value>` and a newline, each (POSIX pax)."""
     fields: dict[str, str] = {}
     at = 0
     while at < len(body):
@@ -162,24 +164,31 @@ def _records(body: bytes) -> dict[str, str]:
         key, equals, value = body[start : end - 1].partition(b"=")
         if not space or not start < end <= len(body) or not equals or body[end - 1 : end] != b"\n":
             raise BadUpload("The archive holds an extended header that is damaged.")
-        fields[_text(key)] = _text(value)
+        if key.startswith(b"GNU.sparse"):
+            raise BadUpload("The archive holds a sparse file.")
+        if key in READ:
+            fields[key.decode()] = _text(value)
         at = end
     return fields
 
 
 def _apply(fields: dict[str, str], member: tarfile.TarInfo) -> None:
-    if any(key.startswith("GNU.sparse") for key in fields):
-        raise BadUpload("The archive holds a sparse file.")
     member.name = fields.get("path", member.name)
     member.linkname = fields.get("linkpath", member.linkname)
     size = fields.get("size", str(member.size))
     if not (size.isascii() and size.isdigit() and len(size) < 20):
         raise BadUpload("The archive holds a member without a proper size.")
+    if int(size) != member.size and int(size) <= MOST_OCTAL:
+        # Readers that go by the one would take content for headers, or headers for content, beside those of the other.
+        raise BadUpload("The archive holds a member that says two sizes.")
     member.size = int(size)
 
 
 def _stays(path: str, member: tarfile.TarInfo) -> bool:
     """Whether the link *member* at *path* leads to a place in the same top folder."""
+    if "/../" in f"/{member.linkname.lstrip('./')}/":
+        # Up again after a name: that may be a link itself.
+        return False
     # A symlink starts where it lies, a hard link at the root of the archive.
     base = posixpath.dirname(path) if member.issym() else ""
     target = posixpath.normpath(posixpath.join(base, member.linkname))

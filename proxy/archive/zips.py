@@ -1,4 +1,4 @@
-"""Zip archives: wheels, and the sdists of old.
+"""Zip archives: what wheels are packed as, and the sdists of old.
 
 Readers of zip files disagree: zipfile and pip go by the directory at the end, uv reads the members as they come, and
 others search for a signature.  So an archive is taken only where all of them must see the same: the members fill the
@@ -10,25 +10,18 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    NormalizedName,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
-from packaging.version import Version
-
 from ..errors import BadUpload
-from .meter import MOST_NAME, Meter, inside, is_named
+from .meter import MOST_NAME, Meter, inside
 
 MAX_DIRECTORY = 32 * 2**20
 """Bytes of the directory at the end: 200,000 members of ordinary names."""
 
+NEWEST = 63
+"""Version 6.3 of the format: zipfile opens no archive that says it needs a later one."""
 STORED, DEFLATED = 0, 8
 ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 DESCRIBED_AFTER = 0x0008
@@ -36,14 +29,17 @@ DESCRIBED_AFTER = 0x0008
 UTF8 = 0x0800
 WIDER = 0xFFFFFFFF
 """Instead of a number that needs 64 bits."""
+WIDER_COUNT = 0xFFFF
+"""The same, of the number of members."""
+CHUNK = 64 * 1024
 
 _MEMBER = struct.Struct("<4s5H3I2H")
 _LISTED = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
-_DESCRIPTORS = (12, 16, 20, 24)
-"""Bytes that may stand behind a content: with and without signature, of 32 and of 64 bits."""
+_DESCRIBED = struct.Struct("<3I")
+_DESCRIBED64 = struct.Struct("<I2Q")
 
 
 class Bytes(Protocol):
@@ -57,7 +53,7 @@ class Bytes(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Member:
+class Member:
     """One member, as the directory lists it."""
 
     name: str
@@ -72,57 +68,9 @@ class _Member:
     offset: int
 
 
-def read_wheel(handle: Bytes, filename: str, meter: Meter) -> bytes:
-    """The METADATA of the wheel *filename* (PyPA binary distribution format)."""
-    name, version = _release(filename)
-    return _core(handle, name, version, _members(handle, meter), meter)
-
-
-def peek_wheel(handle: Bytes, filename: str, meter: Meter) -> bytes:
-    """What read_wheel gives, going by the directory alone: of the other members not a byte is read."""
-    name, version = _release(filename)
-    members, _ = _directory(handle, meter)
-    return _core(handle, name, version, members, meter)
-
-
-def _release(filename: str) -> tuple[NormalizedName, Version]:
-    try:
-        name, version, _, _ = parse_wheel_filename(filename)
-    except InvalidWheelFilename:
-        raise BadUpload("The filename is not one that a wheel can have.") from None
-    return name, version
-
-
-def _core(handle: Bytes, name: NormalizedName, version: Version, members: Mapping[str, _Member], meter: Meter) -> bytes:
-    folders = {path.partition("/")[0] for path in members}
-    infos = [folder for folder in folders if folder.endswith(".dist-info")]
-    if len(infos) != 1 or not is_named(infos[0].removesuffix(".dist-info"), name, version):
-        raise BadUpload("The wheel must hold one .dist-info folder, named as the wheel is.")
-    for needed in ("METADATA", "WHEEL", "RECORD"):
-        if f"{infos[0]}/{needed}" not in members:
-            raise BadUpload(f"The wheel has no {needed} in its .dist-info folder.")
-    return _content(handle, members[f"{infos[0]}/METADATA"], meter)
-
-
-def read_sdist_zip(handle: Bytes, filename: str, meter: Meter) -> bytes:
-    """The PKG-INFO of the zipped sdist *filename*."""
-    try:
-        name, version = parse_sdist_filename(filename)
-    except InvalidSdistFilename:
-        raise BadUpload("The filename is not one that a source distribution can have.") from None
-    members = _members(handle, meter)
-    tops = {path.partition("/")[0] for path in members}
-    top = min(tops, default="")
-    if len(tops) != 1 or not is_named(top, name, version):
-        raise BadUpload("The source distribution must hold one folder, named as the archive is.")
-    if f"{top}/PKG-INFO" not in members:
-        raise BadUpload("The source distribution has no PKG-INFO in its folder.")
-    return _content(handle, members[f"{top}/PKG-INFO"], meter)
-
-
-def _members(handle: Bytes, meter: Meter) -> Mapping[str, _Member]:
+def read_members(handle: Bytes, meter: Meter) -> Mapping[str, Member]:
     """Every member by path, all of them checked."""
-    members, start = _directory(handle, meter)
+    members, start = read_directory(handle, meter)
     _tile(handle, sorted(members.values(), key=lambda member: member.offset), start, meter)
     handle.seek(257)
     if handle.read(5) == b"ustar":
@@ -130,10 +78,10 @@ def _members(handle: Bytes, meter: Meter) -> Mapping[str, _Member]:
     return members
 
 
-def _directory(handle: Bytes, meter: Meter) -> tuple[Mapping[str, _Member], int]:
+def read_directory(handle: Bytes, meter: Meter) -> tuple[Mapping[str, Member], int]:
     """Every member by path, as the directory at the end lists it, and where that starts."""
     start, size, count = _end(handle, meter.packed)
-    members: dict[str, _Member] = {}
+    members: dict[str, Member] = {}
     for member in _listed(handle, start, size, meter):
         if member.name in members:
             raise BadUpload("The archive holds two members of one name.")
@@ -149,7 +97,8 @@ def _end(handle: Bytes, length: int) -> tuple[int, int, int]:
     if length < _END.size:
         raise BadUpload("The file is not a zip archive.")
     end = length - _END.size
-    signature, disk, first_disk, here, count, size, start, comment = _unpack(_END, handle, end)
+    signature, *narrow, comment = _unpack(_END, handle, end)
+    disk, first_disk, here, count, size, start = narrow
     if signature != b"PK\5\6" or comment:
         raise BadUpload("The file is not a zip archive, or has something behind its end.")
     locator = _unpack(_LOCATOR64, handle, end - _LOCATOR64.size) if end >= _LOCATOR64.size else (b"",)
@@ -160,6 +109,8 @@ def _end(handle: Bytes, length: int) -> tuple[int, int, int]:
         signature, rest, _, _, disk, first_disk, here, count, size, start = _unpack(_END64, handle, end)
         if signature != b"PK\6\6" or rest != _END64.size - 12:
             raise BadUpload("The archive's zip64 end is not one.")
+        if not _agree(narrow, (disk, first_disk, here, count, size, start)):
+            raise BadUpload("The archive's two ends contradict each other.")
     if disk or first_disk or here != count or start + size != end:
         raise BadUpload("The archive's directory is not where it says.")
     if size > MAX_DIRECTORY:
@@ -167,7 +118,13 @@ def _end(handle: Bytes, length: int) -> tuple[int, int, int]:
     return start, size, count
 
 
-def _listed(handle: Bytes, start: int, size: int, meter: Meter) -> Iterator[_Member]:
+def _agree(narrow: Sequence[int], wide: Sequence[int]) -> bool:
+    """Whether the end of old says what the one of 64 bits does, or leaves it to that one (APPNOTE, 4.4.1.4)."""
+    left = (*(WIDER_COUNT,) * 4, *(WIDER,) * 2)
+    return all(here in (there, most) for here, there, most in zip(narrow, wide, left, strict=True))
+
+
+def _listed(handle: Bytes, start: int, size: int, meter: Meter) -> Iterator[Member]:
     """The members, in the directory's order."""
     handle.seek(start)
     directory = handle.read(size)
@@ -177,16 +134,18 @@ def _listed(handle: Bytes, start: int, size: int, meter: Meter) -> Iterator[_Mem
         if at + _LISTED.size > size:
             raise BadUpload("The archive's directory is cut off.")
         fields = _LISTED.unpack_from(directory, at)
-        signature, _, _, flags, method, _, _, crc, packed, unpacked = fields[:10]
+        signature, _, needed, flags, method, _, _, crc, packed, unpacked = fields[:10]
         name_length, extra_length, comment_length, disk, _, _, offset = fields[10:]
         names = at + _LISTED.size
         at = names + name_length + extra_length + comment_length
         if signature != b"PK\1\2" or at > size or disk:
             raise BadUpload("The archive's directory is damaged.")
+        if needed & 0xFF > NEWEST:
+            raise BadUpload("The archive holds a member that asks for readers of zip files yet to come.")
         if flags & ENCRYPTED or method not in (STORED, DEFLATED):
             raise BadUpload("The archive holds an encrypted member, or one that is not stored or deflated.")
         raw_name = directory[names : names + name_length]
-        member = _Member(
+        member = Member(
             name=_name(raw_name, flags),
             raw_name=raw_name,
             flags=flags,
@@ -209,7 +168,7 @@ def _name(raw: bytes, flags: int) -> str:
     return name
 
 
-def _widen(member: _Member, extra: bytes) -> _Member:
+def _widen(member: Member, extra: bytes) -> Member:
     """*member* with the sizes of 64 bits that stand in its *extra* field, where 32 were not enough."""
     wide = _wide(extra)
     if not wide:
@@ -223,19 +182,21 @@ def _widen(member: _Member, extra: bytes) -> _Member:
 
 def _wide(extra: bytes) -> list[int]:
     """The numbers of the zip64 part of an *extra* field."""
+    found: list[int] = []
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
+        at += 4 + length
         if kind == 0x7075:
             raise BadUpload("The archive holds a member with a second name.")
+        if at > len(extra) or (kind == 1 and found):
+            raise BadUpload("The archive holds a member whose extra field is damaged.")
         if kind == 1:
-            count = min(length, len(extra) - at - 4) // 8
-            return list(struct.unpack_from(f"<{count}Q", extra, at + 4))
-        at += 4 + length
-    return []
+            found = list(struct.unpack_from(f"<{length // 8}Q", extra, at - length))
+    return found
 
 
-def _tile(handle: Bytes, members: list[_Member], end: int, meter: Meter) -> None:
+def _tile(handle: Bytes, members: list[Member], end: int, meter: Meter) -> None:
     """See that *members*, in the order of their places, fill the file up to *end*, and say what the directory says."""
     at = 0
     for number, member in enumerate(members):
@@ -243,54 +204,98 @@ def _tile(handle: Bytes, members: list[_Member], end: int, meter: Meter) -> None
         following = members[number + 1].offset if number + 1 < len(members) else end
         if member.offset != at:
             raise BadUpload("The archive's members overlap, or leave a gap.")
-        content = _content_start(handle, member)
-        slack = following - (content + member.packed)
-        if slack and not (member.flags & DESCRIBED_AFTER and slack in _DESCRIPTORS):
+        behind = _content_start(handle, member) + member.packed
+        if behind != following and not (
+            member.flags & DESCRIBED_AFTER and _describes(handle, behind, following - behind, member)
+        ):
             raise BadUpload("The archive's members overlap, or leave a gap.")
         at = following
     if at != end:
         raise BadUpload("The archive's members overlap, or leave a gap.")
 
 
-def _content_start(handle: Bytes, member: _Member) -> int:
+def _content_start(handle: Bytes, member: Member) -> int:
     """Where the content of *member* starts; raise BadUpload where it says otherwise than the directory."""
     fields = _unpack(_MEMBER, handle, member.offset)
     signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = fields
-    raw_name, extra = handle.read(name_length), handle.read(extra_length)
-    wide = _wide(extra)
-    if size == WIDER and wide:
-        size = wide.pop(0)
-    if packed == WIDER and wide:
-        packed = wide.pop(0)
-    said = (crc, packed, size)
-    known = (member.crc, member.packed, member.size)
-    agree = said == known or (flags & DESCRIBED_AFTER and all(a in (0, b) for a, b in zip(said, known, strict=True)))
     compared = ENCRYPTED | DESCRIBED_AFTER | UTF8
-    if (
-        signature != b"PK\3\4"
-        or raw_name != member.raw_name
-        or method != member.method
-        or (flags ^ member.flags) & compared
-        or not agree
-    ):
+    agree = (
+        signature == b"PK\3\4"
+        and handle.read(name_length) == member.raw_name
+        and method == member.method
+        and not (flags ^ member.flags) & compared
+    )
+    if agree:
+        wide = _wide(handle.read(extra_length))
+        if size == WIDER and wide:
+            size = wide.pop(0)
+        if packed == WIDER and wide:
+            packed = wide.pop(0)
+        said = (crc, packed, size)
+        known = (member.crc, member.packed, member.size)
+        after = flags & DESCRIBED_AFTER and all(a in (0, b) for a, b in zip(said, known, strict=True))
+        agree = said == known or bool(after)
+    if not agree:
         raise BadUpload("The archive's directory and its members contradict each other.")
     return handle.tell()
 
 
-def _content(handle: Bytes, member: _Member, meter: Meter) -> bytes:
-    most = meter.limits.max_metadata
+def _describes(handle: Bytes, at: int, length: int, member: Member) -> bool:
+    """Whether the *length* bytes at *at* are the descriptor of *member*, signed or not (APPNOTE, 4.3.9)."""
+    known = (member.crc, member.packed, member.size)
+    shape = {12: _DESCRIBED, 16: _DESCRIBED, 20: _DESCRIBED64, 24: _DESCRIBED64}.get(length)
+    if shape is None:
+        return False
+    handle.seek(at)
+    said = handle.read(length)
+    signature = said[: -shape.size]
+    return signature in (b"", b"PK\7\10") and said[-shape.size :] == shape.pack(*known)
+
+
+def content(handle: Bytes, member: Member, what: str, most: int) -> bytes:
+    """The content of *member*, which is the archive's *what*; raise BadUpload where that is more than *most* bytes."""
     if member.size > most or member.packed > most:
-        raise BadUpload(f"The metadata is longer than {most} bytes.")
+        raise BadUpload(f"The {what} is longer than {most} bytes.")
     handle.seek(_content_start(handle, member))
-    content = handle.read(member.packed)
-    if member.method == DEFLATED:
-        try:
-            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
-        except zlib.error:
-            raise BadUpload("The archive's metadata cannot be unpacked.") from None
-    if len(content) != member.size or zlib.crc32(content) != member.crc:
-        raise BadUpload("The archive's metadata is not what its checksum says.")
-    return content
+    # In one piece: of an archive that is elsewhere, each read may be a request.
+    found = b"".join(_unpacked([handle.read(member.packed)], member, what))
+    if zlib.crc32(found) != member.crc:
+        raise BadUpload(f"The archive's {what} is not what its checksum says.")
+    return found
+
+
+def chunks(handle: Bytes, member: Member, what: str) -> Iterator[bytes]:
+    """The content of *member*, however long, piece by piece; *handle* is not to be used until the last one came."""
+    handle.seek(_content_start(handle, member))
+    pieces = (handle.read(min(member.packed - at, CHUNK)) for at in range(0, member.packed, CHUNK))
+    return _unpacked(pieces, member, what)
+
+
+def _unpacked(packed: Iterable[bytes], member: Member, what: str) -> Iterator[bytes]:
+    """What *packed* unpacks to; raise BadUpload where that is no more, or no longer, what the directory says."""
+    size = 0
+    for piece in packed if member.method == STORED else _inflated(packed, what):
+        size += len(piece)
+        if size > member.size:
+            break
+        yield piece
+    if size != member.size:
+        raise BadUpload(f"The archive's {what} is not what its size and checksum say.")
+
+
+def _inflated(packed: Iterable[bytes], what: str) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in packed:
+            left = piece
+            while left and not inflater.unused_data:
+                yield inflater.decompress(left, 16 * CHUNK)
+                left = inflater.unconsumed_tail
+        yield inflater.flush()
+    except zlib.error:
+        raise BadUpload(f"The archive's {what} cannot be unpacked.") from None
+    if not inflater.eof or inflater.unused_data:
+        raise BadUpload(f"The archive's {what} is packed into more, or less, than it says.")
 
 
 def _unpack(shape: struct.Struct, handle: Bytes, offset: int) -> tuple[Any, ...]:
