@@ -20,6 +20,8 @@ from proxy.config.lines import key_lines
 from proxy.config.show import show
 from proxy.config.sources import Place
 from proxy.config.values import read_host, read_index_pattern, read_pattern
+from proxy.rights import EVERYBODY, WITHOUT_RULES, Rule
+from proxy.simple.names import NamePattern
 from proxy.upstream.presets import DEFAULT, GONE, PRESETS, UNKNOWN, unknown_at
 
 HOME = {"HOME": "/home/wang"}
@@ -350,6 +352,115 @@ def test_a_login_shows_itself_to_nobody() -> None:
     login = Login("token", "hunter2")
     assert {str(login), repr(login), f"{login}", f"{[login]}"} == {"Login(...)", "[Login(...)]"}
     assert (login.user, login.password) == login == ("token", "hunter2")
+
+
+# Rules
+
+RULES = """[[right]]
+user = "ann"
+may = ["admin"]
+
+[[right]]
+user = "ci"
+names = ["Acme_SDK", "acme-*"]
+may = ["read", "upload"]
+[[right]]
+user = "*"
+may = ["read"]
+"""
+
+
+def test_rules_are_read_in_their_order(tmp_path: Path) -> None:
+    settings = read(tmp_path, RULES).settings
+    assert [right.user for right in settings.right] == ["ann", "ci", "*"]
+    assert settings.rules == (
+        Rule(user="ann", may=frozenset({"admin"})),
+        Rule(user="ci", names=(NamePattern("acme-sdk"), NamePattern("acme-*")), may=frozenset({"read", "upload"})),
+        Rule(user=EVERYBODY, may=frozenset({"read"})),
+    )
+
+
+def test_without_a_rule_whoever_signs_in_may_read_and_upload(tmp_path: Path) -> None:
+    for text in ("", "right = []"):
+        settings = read(tmp_path, text).settings
+        assert (settings.right, settings.rules) == ((), WITHOUT_RULES)
+
+
+def test_the_environment_reaches_every_rule_and_can_make_them(tmp_path: Path) -> None:
+    environment = {
+        "YIZHAN_RIGHT__MAY": '["upload"]',
+        "YIZHAN_RIGHT__1__NAMES": '["other"]',
+        "YIZHAN_RIGHT__3__USER": "bob",
+        "YIZHAN_RIGHT__3__MAY": '["admin"]',
+    }
+    configuration = read(tmp_path, RULES, environment)
+    rules = configuration.settings.rules
+    assert [(rule.user, rule.names, sorted(rule.may)) for rule in rules] == [
+        ("ann", (), ["upload"]),
+        ("ci", ("other",), ["read", "upload"]),
+        ("*", (), ["read"]),
+        ("bob", (), ["admin"]),
+    ]
+    assert str(configuration.places["right", 1, "names"]) == "environment: YIZHAN_RIGHT__1__NAMES"
+    alone = {"YIZHAN_RIGHT__USER": "bob", "YIZHAN_RIGHT__0__MAY": '["admin"]'}
+    assert load(None, environment=HOME | alone).settings.rules == (rules[3],)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[[right]]\nuser = "ann"\nmay = ["raed"]',
+            "3: right.may: should be 'read', 'upload' or 'admin'; did you mean 'read'?",
+        ),
+        ('[[right]]\nuser = "ann"\nmay = []', "3: right.may: should name at least one of 'read', 'upload' and 'admin'"),
+        ('[[right]]\nuser = "ann"\nmay = "read"', '3: right.may: should be a list, as in ["one", "two"]'),
+        ('\n[[right]]\nmay = ["read"]', "2: right.user: 'user' has to be written too"),
+        ('[[right]]\nuser = "ann"', "1: right.may: 'may' has to be written too"),
+        (
+            '[[right]]\nusers = "ann"\nuser = "ann"\nmay = ["read"]',
+            "2: right.users: there is no such setting; did you mean 'user'?",
+        ),
+        (
+            '[[right]]\nuser = "__token__"\nmay = ["read"]',
+            "2: right.user: '__token__' has the name __token__, which is kept for API tokens",
+        ),
+        ('[[right]]\nuser = 1\nmay = ["read"]', "2: right.user: should be text in quotes"),
+        (
+            '[[right]]\nuser = "ann"\nmay = ["read"]\nnames = ["*"]',
+            "4: right.names: '*' is every name; for that write names = []",
+        ),
+        ('[right]\nuser = "ann"\nmay = ["read"]', "1: right: should stand under [[right]], with two brackets"),
+        ('[auth]\nmay = ["read"]', "2: auth.may: there is no such setting; it belongs under [[right]]"),
+        ("[auth]\nfailures = 0", "2: auth.failures: should be more than 0"),
+        ("[auth]\nfailures = 1001", "2: auth.failures: should be no more than 1000"),
+        ('[auth]\nfailure_window = "0 s"', "2: auth.failure_window: should be more than 0"),
+    ],
+)
+def test_wrong_rules_are_told_plainly(tmp_path: Path, text: str, says: str) -> None:
+    assert said(tmp_path, text) == f"yizhan.toml:{says}"
+
+
+def test_a_user_of_a_rule_holds_no_colon_and_is_printable(tmp_path: Path) -> None:
+    for user in ("", "a:b", "#ann", " ann", "a\\nb"):
+        assert "is no user name" in said(tmp_path, f'[[right]]\nuser = "{user}"\nmay = ["read"]')
+
+
+def test_rules_of_the_environment_that_cannot_be_are_told(tmp_path: Path) -> None:
+    environment = {
+        "YIZHAN_RIGHT__5__USER": "x",
+        "YIZHAN_RIGHT__1__USRE": "x",
+        "YIZHAN_RIGHT__2__USER": "a",
+        "YIZHAN_RIGHT__MAY": "read",
+    }
+    assert problems(tmp_path, RULES, environment) == [
+        "environment: YIZHAN_RIGHT__1__USRE: there is no such setting; did you mean 'YIZHAN_RIGHT__1__USER'?",
+        "environment: YIZHAN_RIGHT__5__USER: there is no right 5; the next one would be 3",
+        'environment: YIZHAN_RIGHT__MAY: should be a list, as in ["one", "two"]',
+    ]
+    assert problems(tmp_path, "", {"YIZHAN_RIGHT__USER": "ann"}) == [
+        "environment: YIZHAN_RIGHT__USER: 'may' has to be written too"
+    ]
 
 
 # What is wrong, and where
@@ -826,6 +937,17 @@ unknown = [403]
     assert 'credentials = "environment"  # environment: YIZHAN_INDEX__1__CREDENTIALS' in lines
     assert f'credentials = "{tmp_path}/netrc"  # {tmp_path}/yizhan.toml:13' in lines
     assert "hunter" not in "\n".join(lines)
+
+
+def test_every_rule_is_shown_with_its_place(tmp_path: Path) -> None:
+    configuration = read(tmp_path, RULES, {"YIZHAN_RIGHT__1__USER": "robot"})
+    lines = list(show(configuration))
+    (tmp_path / "again.toml").write_text("\n".join(lines), encoding="utf-8")
+    assert load(tmp_path / "again.toml", environment={}).settings == configuration.settings
+    assert lines.count("[[right]]") == 3
+    assert f'user = "ann"  # {tmp_path}/yizhan.toml:2' in lines
+    assert 'user = "robot"  # environment: YIZHAN_RIGHT__1__USER' in lines
+    assert "names = []  # default" in lines
 
 
 def test_private_projects_alone_are_shown_as_such(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""web/htpasswd.py: which lines let somebody in, when the file counts, and what a check costs."""
+"""config/htpasswd.py and web/htpasswd.py: which lines let somebody in, when the file counts, and what a check costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import asyncio
 import base64
 import hashlib
 import logging
+import math
 import os
+import random
+import statistics
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path, PosixPath
@@ -18,9 +22,10 @@ from blockbuster import blockbuster_ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import Unavailable
+from proxy.config.htpasswd import matches, parse_htpasswd
+from proxy.errors import TooManyTries, Unavailable
 from proxy.web import htpasswd
-from proxy.web.htpasswd import Htpasswd, matches, parse_htpasswd
+from proxy.web.htpasswd import Htpasswd
 
 APR1 = "$apr1$yn9Zya.j$pohxTNqaB7izqXybHNauY."
 """Of "secret", as `openssl passwd -apr1 -salt yn9Zya.j secret` prints it."""
@@ -111,11 +116,13 @@ def test_a_bad_line_is_named_by_its_number_and_never_by_its_content() -> None:
         f"short:{good[:-1]}",  # 12
         f"umlaut:{good[:-1]}ä",  # 13
         f"bell\a:{good}",  # 14
-        f"bob:{good}:Bob Smith:ignored",  # 15
+        f"*:{good}",  # 15
+        f"off:!{good}",  # 16
+        f"bob:{good}:Bob Smith:ignored",  # 17
     ]
     users = parse_htpasswd("\r\n".join(lines).encode())
     assert set(users.hashes) == {"ann", "bob"}
-    assert list(users.refused) == [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+    assert list(users.refused) == [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
     said = " ".join(users.refused.values())
     assert not any(part in said for part in ("hunter2", "rqXexS6ZhobKA", "Gcm6", good, good[7:-1], "no colon"))
     assert not users.cut
@@ -140,7 +147,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_a_line() -> None
 )
 def test_no_file_can_break_the_reader(content: bytes) -> None:
     users = parse_htpasswd(content)
-    assert all(name and name.isprintable() for name in users.hashes)
+    assert all(name and name.isprintable() for name in [*users.hashes, *users.locked])
     assert not any(matches(b"no such password", hashed) for hashed in users.hashes.values())
 
 
@@ -176,6 +183,35 @@ async def test_a_file_that_everybody_may_write_to_is_warned_of(
     async with users_of(path, clock) as users:
         assert await users.check(b"ann", b"x") == "ann"
     assert "everybody on this machine may write to it" in caplog.text
+
+
+@pytest.mark.parametrize("mark", ["*", "!"])
+async def test_a_user_without_a_password_is_known_and_no_password_is_right(
+    path: Path, clock: Clock, caplog: pytest.LogCaptureFixture, mark: str
+) -> None:
+    write(path, f"ci:{mark}", f"ann:{bcrypted(b'x')}", f"ci:{bcrypted(b'x')}")
+    async with users_of(path, clock) as users:
+        for password in (b"x", b"", mark.encode(), b"!", b"*"):
+            assert await users.check(b"ci", password) is None
+            assert await users.recall(b"ci", password) is None
+        assert users.hashed == 3, "as many as of any other user"
+        hashes = parse_htpasswd(path.read_bytes()).hashes
+        assert set(hashes) == {"ann"}, "the mark is no hash to work on: that would take no time, and tell"
+        assert [await users.knows(name) for name in ("ci", "ann", "eve", "", "*")] == [True, True, False, False, False]
+    assert [message.partition(": ")[2] for message in caplog.messages] == [
+        "line 3 has a name that stands above already; the first counts"
+    ]
+
+
+async def test_where_all_are_programs_nobody_has_a_password(path: Path, clock: Clock) -> None:
+    write(path, "ci:*", "robot:!:builds nightly")
+    async with users_of(path, clock) as users:
+        assert await users.check(b"ci", b"*") is None
+        assert await users.knows("robot")
+        assert users.hashed == 0
+        write(path, "robot:!")
+        clock.now += htpasswd.LOOK
+        assert not await users.knows("ci")
 
 
 async def test_apache_cuts_a_password_at_72_bytes_and_so_do_we(path: Path, clock: Clock) -> None:
@@ -341,6 +377,25 @@ async def test_a_right_password_is_hashed_once_and_remembered_for_its_time(path:
         assert users.hashed == 2
 
 
+async def test_only_what_was_right_lately_is_recalled_and_nothing_is_hashed_for_that(path: Path, clock: Clock) -> None:
+    write(path, f"ann:{bcrypted(b'x')}", f"bob:{bcrypted(b'x')}")
+    async with users_of(path, clock, remember=60) as users:
+        assert await users.recall(b"ann", b"x") is None
+        assert await users.check(b"ann", b"x") == "ann"
+        assert await users.check(b"ann", b"y") is None
+        hashed = users.hashed
+        assert await users.recall(b"ann", b"x") == "ann"
+        assert [await users.recall(name, b"x") for name in (b"bob", b"eve", b"")] == [None] * 3
+        assert [await users.recall(b"ann", password) for password in (b"y", b"", b"x\0")] == [None] * 3
+        clock.now += 60
+        assert await users.recall(b"ann", b"x") is None
+        assert await users.check(b"ann", b"x") == "ann"
+        write(path, f"ann:{bcrypted(b'x')}")
+        clock.now += htpasswd.LOOK
+        assert await users.recall(b"ann", b"x") is None, "a change of the file ends it"
+        assert users.hashed == hashed + 1
+
+
 async def test_a_wrong_password_is_remembered_for_a_few_seconds(path: Path, clock: Clock) -> None:
     write(path, f"ann:{bcrypted(b'x')}")
     async with users_of(path, clock) as users:
@@ -395,9 +450,10 @@ async def test_too_many_sign_ins_at_once_are_asked_to_come_again(path: Path, clo
     async with users_of(path, clock) as users:
         tries = [users.check(b"ann", b"wrong %d" % number) for number in range(40)]
         answers = await asyncio.gather(*tries, return_exceptions=True)
-        turned_away = [answer for answer in answers if isinstance(answer, Unavailable)]
+        turned_away = [answer for answer in answers if isinstance(answer, TooManyTries)]
         assert len(turned_away) == 40 - htpasswd.THREADS - htpasswd.WAITING
         assert str(turned_away[0]).startswith("Too many sign-ins at once")
+        assert turned_away[0].retry_after == htpasswd.COME_AGAIN
         assert answers.count(None) == htpasswd.THREADS + htpasswd.WAITING
         assert await users.check(b"ann", b"x") == "ann", "and later there is room again"
 
@@ -422,3 +478,49 @@ async def test_what_is_remembered_is_bounded(path: Path, clock: Clock, monkeypat
         assert users.hashed == 4, "the last three are remembered"
         await users.check(b"ann", b"wrong 0")
         assert users.hashed == 5, "the oldest is not"
+
+
+@pytest.mark.long
+async def test_time_does_not_tell_an_unknown_user_from_a_wrong_password(path: Path) -> None:
+    """J03: Welch's t over a thousand of each, in no order; where it is 4.5, chance is not what tells them apart."""
+    write(path, *(f"user{number}:{bcrypted(b'x')}" for number in range(9)), f"ann:{bcrypted(b'x')}", "ci:*")
+    async with users_of(path, Clock()) as users:
+        samples: dict[bytes, list[float]] = {b"ann": [], b"eve": [], b"ci": []}
+        names = [name for name in samples for _ in range(1000)]
+        random.shuffle(names)
+        for number, name in enumerate(names):
+            began = time.perf_counter()
+            assert await users.check(name, b"wrong %d" % number) is None
+            samples[name].append(time.perf_counter() - began)
+        assert users.hashed == len(names)
+    known = _middle(samples[b"ann"])
+    for other in (b"eve", b"ci"):
+        assert abs(welch(known, _middle(samples[other]))) < 4.5
+
+
+def welch(one: list[float], other: list[float]) -> float:
+    """How many times its own error the difference of two means is."""
+    error = math.sqrt(statistics.variance(one) / len(one) + statistics.variance(other) / len(other))
+    return (statistics.fmean(one) - statistics.fmean(other)) / error
+
+
+def _middle(times: list[float]) -> list[float]:
+    """*times* less the tenth at either end: what other programs of this machine took."""
+    tenth = len(times) // 10
+    return sorted(times)[tenth:-tenth]
+
+
+async def test_a_hundred_sign_ins_at_once_leave_the_loop_free(path: Path, clock: Clock) -> None:
+    """J07: at the cost that new hashes have; most are asked to come again, and no step of the loop waits for a hash."""
+    write(path, f"ann:{bcrypted(b'x', cost=12)}")
+    async with users_of(path, clock) as users:
+        tries = [asyncio.create_task(users.check(b"ann", b"wrong %d" % number)) for number in range(100)]
+        turns = 0
+        while not all(task.done() for task in tries[: htpasswd.THREADS]):
+            await asyncio.sleep(0.01)
+            turns += 1
+        assert turns > 5, "the loop ran while passwords were hashed"
+        done = [task for task in tries if task.done()]
+        turned_away = [task for task in done if isinstance(task.exception(), TooManyTries)]
+        assert len(turned_away) == 100 - htpasswd.THREADS - htpasswd.WAITING
+    await asyncio.gather(*tries, return_exceptions=True)

@@ -2,7 +2,8 @@
 
 The environment has one variable for each setting, `YIZHAN_` with section and key in capitals and two underscores
 between them: `YIZHAN_CACHE__MAX_SIZE="10 GB"`, `YIZHAN_INDEX__MIRRORS='["tuna"]'` (of the first index, number 0) and
-`YIZHAN_INDEX__1__MIRRORS` (of the second).  Lists, numbers and truth values are written as JSON, all else as it stands.
+`YIZHAN_INDEX__1__MIRRORS` (of the second), and so for `YIZHAN_RIGHT__...`.  Lists, numbers and truth values are written
+as JSON, all else as it stands.
 `YIZHAN_CREDENTIALS_<INDEX>` is no setting but a password, and looked at by proxy.config.credentials alone.
 """
 
@@ -24,12 +25,13 @@ from pydantic_core import ErrorDetails
 
 from .credentials import LOGIN_PREFIX, Login, login_variable, read_credentials
 from .lines import Key, key_lines
-from .tables import Index, Settings, every_setting, sections
+from .tables import Index, Settings, arrays, every_setting, sections
 from .values import ENVIRONMENT, close
 
 PREFIX = "YIZHAN_"
 
-_NUMBERED = re.compile(rf"{PREFIX}INDEX__(0|[1-9][0-9]{{0,3}})__")
+_ARRAYS = arrays()
+_NUMBERED = re.compile(rf"{PREFIX}({'|'.join(sorted(_ARRAYS)).upper()})__(0|[1-9][0-9]{{0,3}})__")
 
 _SAYS = {
     "bool_type": "should be true or false",
@@ -37,7 +39,6 @@ _SAYS = {
     "int_type": "should be a whole number",
     "greater_than": "should be more than 0",
     "greater_than_equal": "should be 0 or more",
-    "missing": "is not written, and neither $HOME nor another variable tells where it could be",
     "model_type": "should be a table",
     "string_type": "should be text in quotes",
     "tuple_type": 'should be a list, as in ["one", "two"]',
@@ -140,11 +141,11 @@ class _Draft:
         for number, variable in sorted(map(_number, environment)):
             if not variable.startswith(PREFIX) or variable.startswith(LOGIN_PREFIX):
                 continue
-            place, plain = Place(f"environment: {variable}"), _NUMBERED.sub(f"{PREFIX}INDEX__", variable)
+            place, plain = Place(f"environment: {variable}"), _NUMBERED.sub(rf"{PREFIX}\1__", variable)
             if plain not in settings:
                 meant = close(plain.upper(), settings)
-                if plain != variable:
-                    meant = meant.replace("INDEX__", f"INDEX__{number}__")
+                if numbered := _NUMBERED.match(variable):
+                    meant = meant.replace(f"{numbered[1]}__", f"{numbered[1]}__{number}__")
                 self._problems.append((place, f"there is no such setting{meant}"))
                 continue
             section, key, field = settings[plain]
@@ -213,11 +214,11 @@ class _Draft:
         raise ConfigError(tuple(_line(place, says) for place, says in self._problems))
 
     def _put(self, section: str, key: str, value: object, place: Place, number: int = 0) -> None:
-        """*number* tells which index is meant, where it is a setting of one."""
+        """*number* tells which table of `[[...]]` is meant, where it is a setting of one."""
         table = self._table(section, place, number)
         if table is not None:
             table[key] = value
-            self._places[(section, number, key) if section == "index" else (section, key)] = place
+            self._places[(section, number, key) if section in _ARRAYS else (section, key)] = place
 
     def _add_networks(self, networks: tuple[str, ...], place: Place) -> None:
         table = self._table("index", place)
@@ -228,17 +229,21 @@ class _Draft:
 
     def _table(self, section: str, place: Place, number: int = 0) -> dict[str, Any] | None:
         """The table to write into; None where it cannot be, which is a problem noted here or found by `finish`."""
-        found = self._data.setdefault(section, [{}] if section == "index" else {})
+        if section in _ARRAYS:
+            # There is one index where nothing is written, and no other table.
+            found: Any = self._data.setdefault(section, [{}] if section == "index" else [])
+        else:
+            found = self._data.setdefault(section, {})
         if section == "index" and found == []:
             self._problems.append((place, f"there is no index to set this for: index = [] ({self._place(('index',))})"))
             return None
-        if section == "index" and isinstance(found, list):
+        if section in _ARRAYS and isinstance(found, list):
             if number > len(found):
-                self._problems.append((place, f"there is no index {number}; the next one would be {len(found)}"))
+                self._problems.append((place, f"there is no {section} {number}; the next one would be {len(found)}"))
                 return None
             if number == len(found):
                 found.append({})
-                self._places["index", number] = place
+                self._places[section, number] = place
             found = found[number]
         return found if isinstance(found, dict) else None
 
@@ -297,9 +302,9 @@ def _variable(section: str, key: str) -> str:
 
 
 def _number(variable: str) -> tuple[int, str]:
-    """The number of the index that *variable* sets something for, 0 where it tells none, and the variable."""
+    """The number of the table that *variable* sets something in, 0 where it tells none, and the variable."""
     numbered = _NUMBERED.match(variable)
-    return (int(numbered[1]) if numbered else 0, variable)
+    return (int(numbered[2]) if numbered else 0, variable)
 
 
 def _from_text(text: str, field: FieldInfo) -> object:
@@ -319,12 +324,17 @@ def _says(error: ErrorDetails) -> str:
         return str(error["ctx"]["error"])
     if kind == "extra_forbidden":
         return f"there is no such {'section' if _is_table(error['input']) else 'setting'}{_meant(key)}"
+    if kind == "less_than_equal":
+        return f"should be no more than {error['ctx']['le']}"
     if kind == "literal_error":
         allowed = error["ctx"]["expected"]
         words = re.findall("'([^']*)'", allowed)
         return f"should be {allowed}{close(str(error['input']), words)}"
-    if key == ("index",):
-        return "should stand under [[index]], with two brackets"
+    if len(key) == 1 and key[0] in _ARRAYS:
+        return f"should stand under [[{key[0]}]], with two brackets"
+    if kind == "missing":
+        computed = "is not written, and neither $HOME nor another variable tells where it could be"
+        return computed if key[0] == "storage" else f"{key[-1]!r} has to be written too"
     return _SAYS.get(kind, error["msg"])
 
 
@@ -339,5 +349,5 @@ def _meant(key: Key) -> str:
     if near := close(name, tables[above[0]].model_fields if above else tables):
         return near
     homes = [section for section, table in tables.items() if name in table.model_fields]
-    headers = ["[[index]]" if section == "index" else f"[{section}]" for section in homes]
+    headers = [f"[[{section}]]" if section in _ARRAYS else f"[{section}]" for section in homes]
     return f"; it belongs under {' or '.join(headers)}" if headers else ""

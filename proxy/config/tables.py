@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
+from .. import rights
 from ..simple.names import NamePattern
 from ..upstream import presets
 from . import urls, values
@@ -187,6 +188,28 @@ class Auth(Table):
     read: Literal["anyone", "users"] = "anyone"
     clear_http: Literal["private-networks", "never", "always"] = "private-networks"
     remember: Duration = Seconds(5 * 60)
+    failures: Annotated[int, Field(gt=0, le=1000)] = 10
+    failure_window: Timeout = Seconds(5 * 60)
+
+
+class Right(Table):
+    """One rule of who may do what with which private projects."""
+
+    user: Annotated[str, PlainValidator(values.read_user)]
+    names: NamePatterns = ()
+    """Empty is every name."""
+    may: Annotated[tuple[rights.Right, ...], Lax]
+
+    @field_validator("may")
+    @classmethod
+    def _is_of_use(cls, may: tuple[rights.Right, ...]) -> tuple[rights.Right, ...]:
+        if not may:
+            raise ValueError("should name at least one of 'read', 'upload' and 'admin'")
+        return may
+
+    @property
+    def rule(self) -> rights.Rule:
+        return rights.Rule(user=self.user, names=self.names, may=frozenset(self.may))
 
 
 class Upload(Table):
@@ -196,6 +219,7 @@ class Upload(Table):
     max_unpacked: Bytes = Size(20 * 10**9)
     max_members: Count = 200_000
     timeout: Timeout = Seconds(60)
+    strict: bool = False
 
 
 class Settings(Table):
@@ -208,6 +232,8 @@ class Settings(Table):
     """In the order in which they are asked; none for private projects alone.  `load` sees that names are unique."""
     private: Private = Private()
     auth: Auth = Auth()
+    right: Annotated[tuple[Right, ...], Lax] = ()
+    """None where whoever signs in may read and upload everything; see `rules`."""
     upload: Upload = Upload()
 
     @property
@@ -215,10 +241,20 @@ class Settings(Table):
         """Where the users stand, whether or not the file exists."""
         return self.auth.htpasswd or self.storage.state / "htpasswd"
 
+    @property
+    def rules(self) -> tuple[rights.Rule, ...]:
+        """Who may do what."""
+        return tuple(right.rule for right in self.right) or rights.WITHOUT_RULES
+
 
 def sections() -> dict[str, type[Table]]:
     """The table of each section, in the file's order."""
     return {name: _table(field.annotation) for name, field in Settings.model_fields.items()}
+
+
+def arrays() -> frozenset[str]:
+    """The sections that may stand there several times, under `[[...]]`."""
+    return frozenset(name for name, field in Settings.model_fields.items() if get_args(field.annotation))
 
 
 def every_setting() -> Iterator[tuple[str, str, FieldInfo]]:

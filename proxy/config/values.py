@@ -19,6 +19,7 @@ from typing import Literal, Self
 from packaging.utils import NormalizedName
 
 from ..errors import NotFound
+from ..rights import EVERYBODY, fault_of_user
 from ..simple.names import NamePattern, parse_name
 
 Network = IPv4Network | IPv6Network
@@ -215,7 +216,7 @@ def read_pattern(value: object) -> NamePattern:
 
 
 def read_index_pattern(value: object) -> NamePattern:
-    """As *read_pattern*, or a prefix that ends in `*` alone: the names of an index are found, not claimed."""
+    """As *read_pattern*, or a prefix that ends in `*` alone: such names are meant, and not claimed."""
     if value == "*":
         raise ValueError("'*' is every name; for that write names = []")
     return _pattern(read_text(value), ("-*", "*"), "* or -*")
@@ -231,6 +232,14 @@ def _pattern(text: str, endings: tuple[str, ...], shape: str) -> NamePattern:
     stem = _project(re.split(r"[*?\[\]]", text)[0].strip("-_."))
     meant = f"; did you mean '{stem}-*', which covers {stem} and {stem}-...?" if stem else ""
     raise ValueError(f"{text!r} should be a project's name, or a name followed by {shape} and nothing else{meant}")
+
+
+def read_user(value: object) -> str:
+    """A user's name, or EVERYBODY."""
+    text = read_text(value)
+    if text != EVERYBODY and (fault := fault_of_user(text)):
+        raise ValueError(f"{text!r} {fault}")
+    return text
 
 
 def read_status(value: object) -> int:

@@ -1,30 +1,27 @@
 """The users of an Apache htpasswd file: whether a password is theirs.
 
-Knows the file and the hashes in it, and nothing of HTTP.  Hashing is slow on purpose, so it is done in threads of its
-own, once for however many requests bring the same password, and the outcome is remembered for a while.
+Knows the file, and nothing of HTTP; what its lines mean is config.htpasswd's.  Hashing is slow on purpose, so it is
+done in threads of its own, once for however many requests bring the same password, and the outcome is remembered for a
+while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import hmac
 import logging
 import os
-import re
 import secrets
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import bcrypt
-from passlib.hash import apr_md5_crypt, ldap_sha1
-
-from ..errors import Unavailable
+from ..config.htpasswd import Users, decoded, matches, parse_htpasswd
+from ..errors import TooManyTries, Unavailable
 
 LOOK = 1.0
 """Seconds between two looks at the file."""
@@ -36,6 +33,9 @@ THREADS = 2
 WAITING = 16
 """Passwords that may wait for a thread; who comes after them is asked to come again."""
 
+COME_AGAIN = 5.0
+"""Seconds after which."""
+
 REMEMBERED = 4096
 """Right passwords remembered at most, and as many wrong ones."""
 
@@ -45,32 +45,10 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_COMPLAINTS = 20
 """Lines of one file that are named in the log."""
 
-RESERVED = "__token__"
-"""The user name under which clients send an API token: never a person."""
-
 Stamp = tuple[int, int, int]
 """What changes when a file does: its mtime in ns, its size in bytes, its inode."""
 
-# htpasswd itself makes no costs above 17: one check would take half a minute and more.
-_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-7])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}\Z")
-_APR1 = re.compile(r"\$apr1\$[./A-Za-z0-9]{0,8}\$[./A-Za-z0-9]{22}\Z")
-_SHA = re.compile(r"\{SHA\}[A-Za-z0-9+/]{27}=\Z")
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Users:
-    """What one version of the file says."""
-
-    hashes: Mapping[str, str]
-    """By user name."""
-    refused: Mapping[int, str]
-    """Line number to what is wrong with that line, in words that tell nothing of its content."""
-    unsalted: tuple[int, ...]
-    """Numbers of the lines that hold `{SHA}`."""
-    cut: bool
-    """The last line is not ended, and is wrong: somebody may be writing the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +89,11 @@ class Htpasswd:
     async def check(self, user: bytes, password: bytes) -> str | None:
         """The name of the user whose password this is, None where it is nobody's; both as the client sent them.
 
-        An unknown user takes the same work as a known one with a wrong password.  Raise Unavailable where too many
-        passwords wait to be checked, or where the file was never readable.
+        An unknown user, and one without a password, takes the same work as a known one with a wrong password.  Raise
+        TooManyTries where too many passwords wait to be checked, Unavailable where the file was never readable.
         """
         users = (await self._look()).users
-        name, secret = _text(user), _text(password).encode()
+        name, secret = decoded(user), decoded(password).encode()
         if not secret or b"\0" in secret or not users.hashes:
             return None
         key = self._fingerprint(name, secret)
@@ -124,6 +102,18 @@ class Htpasswd:
         if self._wrong.holds(key):
             return None
         return name if await self._check(key, name, secret, users) else None
+
+    async def recall(self, user: bytes, password: bytes) -> str | None:
+        """As check(), for a password that was right lately; None of any other: nothing is hashed.  Raise Unavailable
+        where the file was never readable.
+        """
+        await self._look()
+        name = decoded(user)
+        return name if self._right.holds(self._fingerprint(name, decoded(password).encode())) else None
+
+    async def knows(self, name: str) -> bool:
+        """Whether *name* stands in the file, with a password or without; raise Unavailable where that is unreadable."""
+        return (await self._look()).users.knows(name)
 
     def close(self) -> None:
         """Give up the threads; what waits for them is cancelled."""
@@ -140,7 +130,7 @@ class Htpasswd:
         check = self._checks.get(key)
         if check is None:
             if len(self._checks) >= THREADS + WAITING:
-                raise Unavailable("Too many sign-ins at once: try again in a few seconds.")
+                raise TooManyTries("Too many sign-ins at once: try again in a few seconds.", COME_AGAIN)
             hashed = users.hashes.get(name, self._stand_in(name, users))
             known = name in users.hashes
             check = asyncio.get_running_loop().run_in_executor(self._pool, _check_as, known, secret, hashed)
@@ -213,64 +203,10 @@ class _Memory:
             del self._until[next(iter(self._until))]
 
 
-def parse_htpasswd(content: bytes) -> Users:
-    """Every user that *content* lets in; as Apache does it, the first of two lines with one name counts."""
-    hashes: dict[str, str] = {}
-    refused: dict[int, str] = {}
-    unsalted: list[int] = []
-    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    for number, line in enumerate(lines, 1):
-        text = _text(line).strip()
-        if not text or text.startswith("#"):
-            continue
-        name, _, rest = text.partition(":")
-        hashed = rest.partition(":")[0]
-        if wrong := _wrong_with(name, hashed, hashes):
-            refused[number] = wrong
-            continue
-        hashes[name] = hashed
-        if _SHA.match(hashed):
-            unsalted.append(number)
-    return Users(hashes=hashes, refused=refused, unsalted=tuple(unsalted), cut=len(lines) in refused)
-
-
-def matches(secret: bytes, hashed: str) -> bool:
-    """Whether *secret* is the password of *hashed*; whatever cannot be hashed is not."""
-    try:
-        if _BCRYPT.match(hashed):
-            # bcrypt never saw more than 72 bytes; Apache cuts without a word, the library raises.
-            return bcrypt.checkpw(secret[:72], hashed.encode())
-        kind = apr_md5_crypt if _APR1.match(hashed) else ldap_sha1
-        return bool(kind.verify(secret, hashed))
-    except ValueError:
-        return False
-
-
 def _check_as(known: bool, secret: bytes, hashed: str) -> bool:
     """The work of matches(), and its outcome only for a *known* user."""
     right = matches(secret, hashed)
     return right and known
-
-
-def _wrong_with(name: str, hashed: str, others: Mapping[str, str]) -> str:
-    """Why a line lets nobody in, empty where it does; never with anything that stands in the line."""
-    if not name or not name.isprintable() or not hashed:
-        return "is not a user name, a colon and a hash"
-    if name == RESERVED:
-        return f"has the name {RESERVED}, which is kept for API tokens"
-    if name in others:
-        return "has a name that stands above already; the first counts"
-    if not any(kind.match(hashed) for kind in (_BCRYPT, _APR1, _SHA)):
-        return "holds no bcrypt, $apr1$ or {SHA} hash; make one with htpasswd -B"
-    return ""
-
-
-def _text(raw: bytes) -> str:
-    """*raw* as UTF-8, or else as Latin-1: uv and browsers send the one, requests (pip, twine) the other."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def _read(path: Path, known: _Seen | None) -> _Seen:
