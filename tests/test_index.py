@@ -12,23 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import bcrypt
 import pytest
 from aiohttp.test_utils import RawTestServer
 from packaging.utils import NormalizedName, canonicalize_name
 
+from proxy.administration import Administration
 from proxy.errors import NotFound
 from proxy.policy import Policy
+from proxy.rights import WITHOUT_RULES, Rule
 from proxy.simple.model import HTML, JSON, TEXT, File
 from proxy.simple.names import NamePattern
 from proxy.storage import Blob
+from proxy.tokens import Tokens
+from proxy.web.api import Api
 from proxy.web.app import App, View
 from proxy.web.auth import Auth
+from proxy.web.documents import Documents
 from proxy.web.fields import Fields
 from proxy.web.files import Files
 from proxy.web.htpasswd import Htpasswd
 from proxy.web.index import ProjectPages, RootPage
+from proxy.web.integrity import Integrity
+from proxy.web.limits import Tries
 from proxy.web.peers import Peers
+from proxy.web.search import Search
 
+from .make import NOON, file
 from .test_repository import House
 
 PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
@@ -71,10 +81,19 @@ class Answer:
         return json.loads(self.body)
 
 
-def serve(house: House, htpasswd: Path, *, closed: bool = False) -> App:
+def serve(house: House, htpasswd: Path, *, closed: bool = False, rules: tuple[Rule, ...] = WITHOUT_RULES) -> App:
     fields = Fields(private=closed)
     peers = Peers()
     repository = house.repository
+    auth = Auth(
+        Htpasswd(htpasswd),
+        peers,
+        tokens=Tokens(house.store, now=lambda: NOON),
+        tries=Tries(),
+        rules=rules,
+        read="users" if closed else "anyone",
+    )
+    office = Administration(publishing=house.publishing, people=house.store, now=lambda: NOON)
 
     async def upload(request: Any) -> Any:
         raise AssertionError("not used here")
@@ -88,7 +107,11 @@ def serve(house: House, htpasswd: Path, *, closed: bool = False) -> App:
     return App(
         view=view,
         alone={"pypi": view},
-        auth=Auth(Htpasswd(htpasswd), peers, read="users" if closed else "anyone"),
+        documents=Documents(repository, fields, room=10**6),
+        integrity=Integrity(repository, fields),
+        search=Search(repository, house.store),
+        api=Api(office, auth.administrator),
+        auth=auth,
         peers=peers,
         upload=upload,
         status=lambda: b'{"indexes": []}',
@@ -254,6 +277,68 @@ async def test_an_upload_shows_at_once_in_every_representation(client: Client) -
                 assert filename.encode() in text  # rule 86
 
 
+async def attest(house: House, filename: str) -> None:
+    """Upload *filename* of acme-sdk, with provenance."""
+    body = house.folder / f"{filename}.upload"
+    await asyncio.to_thread(body.write_bytes, b"ours")
+    given = file(filename, b"ours")
+    await house.publishing.upload(canonicalize_name("acme-sdk"), given, body, None, provenance=b"{}")
+
+
+async def test_provenance_is_at_the_address_by_which_the_client_came(client: Client) -> None:
+    """And what a client has of the page under one address does not hold for another (decision 17)."""
+    filename = "acme_sdk-1.0-py3-none-any.whl"
+    await attest(client.house, filename)
+    tags = set[str]()
+    for host in ("one.example", "two.example:8080", "one.example"):
+        for accept, quoted in ((JSON, '"provenance":'), (HTML, "data-provenance="), (TEXT, "data-provenance=")):
+            answer = await client.ask("/simple/acme-sdk/", Accept=accept, Host=host)
+            place = f"http://{host}/integrity/acme-sdk/1.0/{filename}/provenance"
+            assert f'{quoted}"{place}"'.encode() in answer.body
+            tags.add(answer.headers["ETag"])
+            again = await client.ask("/simple/acme-sdk/", Accept=accept, Host=host, If_None_Match=", ".join(tags))
+            assert again.status == 304
+    assert len(tags) == 4  # both kinds of HTML are the same bytes
+    for host in ("", "a/b", "one.example, two.example", "a b", '"><script>', "x" * 300):
+        for accept in (JSON, HTML):
+            answer = await client.ask("/simple/acme-sdk/", Accept=accept, Host=host)
+            assert (answer.status, b"provenance" in answer.body) == (200, False)
+            assert answer.headers["ETag"] not in tags
+
+
+async def test_of_a_page_that_many_hosts_are_asked_for_one_is_kept(client: Client) -> None:
+    """Or whoever makes up Host headers would fill the memory, or push everybody else's pages out of it."""
+    filename = "acme_sdk-1.0-py3-none-any.whl"
+    await attest(client.house, filename)
+    pages = client.app.view.projects
+    await client.ask("/simple/numpy/", Accept=JSON)
+    await client.ask("/simple/acme-sdk/", Accept=JSON)
+    held, size = len(pages._held), pages._size
+    for number in range(100, 150):
+        answer = await client.ask("/simple/acme-sdk/", Accept=JSON, Host=f"host-{number}.example")
+        assert answer.json["files"][0]["provenance"].startswith(f"http://host-{number}.example/")
+        await client.ask("/simple/numpy/", Accept=JSON, Host=f"host-{number}.example")
+    assert len(pages._held) == held
+    assert pages._size < size + 100
+    assert pages._writing == {}
+    assert pages.writes == 2 + 50  # none of them numpy's
+
+
+async def test_one_address_has_its_page_written_once(client: Client) -> None:
+    await attest(client.house, "acme_sdk-1.0-py3-none-any.whl")
+    for _ in range(3):
+        await asyncio.gather(*(client.ask("/simple/acme-sdk/", Accept=JSON, Host="one.example") for _ in range(10)))
+    assert client.app.view.projects.writes == 1
+
+
+async def test_a_crowd_by_two_addresses_gets_two_pages(client: Client) -> None:
+    await attest(client.house, "acme_sdk-1.0-py3-none-any.whl")
+    hosts = [f"{'one' if number % 2 else 'two'}.example" for number in range(30)]
+    answers = await asyncio.gather(*(client.ask("/simple/acme-sdk/", Accept=JSON, Host=host) for host in hosts))
+    for host, answer in zip(hosts, answers, strict=True):
+        assert answer.json["files"][0]["provenance"].startswith(f"http://{host}/")
+
+
 async def test_an_unknown_project_is_404_and_not_stored_by_anybody(client: Client) -> None:
     answer = await client.ask("/simple/nothing-like-it/", Accept=PIP)
     assert (answer.status, answer.headers["Cache-Control"]) == (404, "no-store")  # rules 63 and 67
@@ -300,7 +385,7 @@ async def test_a_page_runs_nothing_in_a_browser_and_may_be_read_from_other_origi
     assert "X-PyPI-Last-Serial" not in headers  # rule 65
 
 
-@pytest.mark.parametrize("path", ["/_/oidc/audience", "/+api", "/pypi/numpy/json", "/.well-known/pytp"])
+@pytest.mark.parametrize("path", ["/_/oidc/audience", "/+api", "/pypi/numpy", "/.well-known/pytp"])
 async def test_what_is_not_here_is_a_plain_404(client: Client, path: str) -> None:
     answer = await client.ask(path, Accept="*/*")
     assert (answer.status, answer.headers["Content-Type"]) == (404, "text/plain; charset=utf-8")  # rules 82 and 90
@@ -349,6 +434,41 @@ async def test_the_root_list_holds_our_names_and_the_indexs(client: Client, tmp_
     assert (head.status, head.headers["ETag"], head.body) == (200, answer.headers["ETag"], b"")
     await client.house.upload("acme-two", "acme_two-1.0-py3-none-any.whl", b"two")
     assert (await client.ask("/simple/", Accept=JSON, Accept_Encoding=coding)).headers["ETag"] != answer.headers["ETag"]
+
+
+async def test_the_root_list_shows_each_user_what_that_user_may_read(client: Client, tmp_path: Path) -> None:
+    """A public name that ours hides stays hidden: who could not see either would ask the index for the wrong one."""
+    htpasswd = tmp_path / "users"
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    htpasswd.write_text(f"alice:{hashed}\nbob:{hashed}\n", encoding="utf-8")
+    rules = (Rule(user="alice"), Rule(user="bob", names=(NamePattern("acme-sdk"),)))
+    app = serve(client.house, htpasswd, closed=True, rules=rules)
+    client.house.repository._root = Names(tmp_path, ["acme-two", "numpy", "other"]).open
+    for number, name in enumerate(("acme-sdk", "acme-two", "other")):
+        await client.house.upload(name, f"{name.replace('-', '_')}-1.0-py3-none-any.whl", bytes([number]))
+    seen = dict[str, tuple[list[str], str]]()
+    async with RawTestServer(app) as server:
+        asking = Client(client.house, app, client.session, str(server.make_url("")).rstrip("/"))
+
+        async def look(user: str) -> tuple[list[str], str]:
+            login = aiohttp.encode_basic_auth(user, "secret")
+            answer = await asking.ask("/simple/", Accept=JSON, Authorization=login)
+            head = await asking.ask("/simple/", "HEAD", Accept=JSON, Authorization=login)
+            assert head.headers["ETag"] == answer.headers["ETag"]
+            html = (await asking.ask("/simple/", Accept="text/html", Authorization=login)).body.decode()
+            names = [project["name"] for project in answer.json["projects"]]
+            assert re.findall(r'<a href="([^"]+)/">', html) == names
+            return names, answer.headers["ETag"]
+
+        for user in ("alice", "bob"):
+            seen[user] = await look(user)
+        assert seen["alice"][0] == ["acme-sdk", "acme-two", "other", "numpy"]
+        assert seen["bob"][0] == ["acme-sdk", "numpy"]
+        assert seen["alice"][1] != seen["bob"][1]
+        await client.house.upload("numpy", "numpy-9.0-py3-none-any.whl", b"nine")
+        names, tag = await look("bob")
+        assert names == ["acme-sdk"]  # one that bob may not see has taken the public one's place
+        assert tag != seen["bob"][1]
 
 
 async def test_without_an_index_the_root_list_is_ours(client: Client) -> None:

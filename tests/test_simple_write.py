@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name as normalized
 from proxy.simple.model import HTML, JSON, TEXT, File, Project
 from proxy.simple.names import projects_of, versions_of
 from proxy.simple.read import RootNames, read_project
-from proxy.simple.write import write_project, write_root
+from proxy.simple.write import depends_on_base, write_project, write_root
 from tests import make
 
 steady = settings(deadline=None)
@@ -39,6 +39,7 @@ FULL = make.file(
     yanked='<b>"it\'s" & broken</b>',
     core_metadata={"sha256": "ef" * 32},
     provenance="https://proxy.example/integrity/foo?a=1&b=2",
+    origin="main",
 )
 BARE = make.file("foo-0.9.zip", hashes={}, size=None, upload_time=None)
 PLAIN = make.file("foo-0.8.zip", yanked=True, core_metadata=True)
@@ -255,6 +256,47 @@ def test_a_projects_state_is_in_the_head() -> None:
         "pypi:project-status": "deprecated",
         "pypi:project-status-reason": 'use "bar" <now>',
     }
+
+
+# What must be absolute
+
+OURS = make.file("foo-2.0+a-py3-none-any.whl", provenance="integrity/foo/2.0+a/foo-2.0+a-py3-none-any.whl/provenance")
+THEIRS = make.file(
+    "foo-1.0.zip",
+    origin="main",
+    url="https://h.example/foo-1.0.zip",
+    provenance="https://h.example/integrity/foo/1.0/foo-1.0.zip/provenance",
+)
+
+
+@pytest.mark.parametrize("base", ["https://proxy.example/", "http://localhost:8080/under/a&b/"])
+def test_the_provenance_of_a_private_file_is_at_this_server(base: str) -> None:
+    """PEP 740 wants it absolute, as no other link of ours is (decision 17)."""
+    page = project(OURS, THEIRS)
+    assert depends_on_base(page)
+    theirs, ours = json.loads(write_project(page, JSON, base))["files"]
+    assert ours["provenance"] == f"{base}{OURS.provenance}"
+    assert theirs["provenance"] == THEIRS.provenance
+    for media_type in (HTML, TEXT):
+        (first, _), (second, _) = Strict(write_project(page, media_type, base)).anchors
+        assert second["data-provenance"] == f"{base}{OURS.provenance}"
+        assert first["data-provenance"] == THEIRS.provenance
+
+
+def test_where_this_server_is_reached_at_no_known_address_it_is_left_out() -> None:
+    theirs, ours = in_json(OURS, THEIRS)["files"]
+    assert "provenance" not in ours
+    assert theirs["provenance"] == THEIRS.provenance
+    (_, (second, _)) = in_html(OURS, THEIRS).anchors
+    assert "data-provenance" not in second
+
+
+@pytest.mark.parametrize("files", [(), (THEIRS,), (PLAIN, BARE, FULL)])
+def test_a_page_of_other_links_is_the_same_under_every_address(files: tuple[File, ...]) -> None:
+    page = project(*files)
+    assert not depends_on_base(page)
+    for media_type in (JSON, HTML, TEXT):
+        assert write_project(page, media_type, "https://proxy.example/") == write_project(page, media_type)
 
 
 # Both, by what they mean

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,18 +34,27 @@ from proxy.errors import (
     TooLarge,
     UpstreamDown,
 )
+from proxy.rights import Caller, Rule, everything
 from proxy.simple.model import File
-from proxy.simple.names import MAX_NAME
+from proxy.simple.names import MAX_NAME, NamePattern
 from proxy.storage.disk_store import DiskStore
+from proxy.upload import Facts, read_form
 from proxy.web import uploads
 from proxy.web.errors import MOST_REASON, reason_of, status_of
 from proxy.web.spool import Spool
 from proxy.web.uploads import UploadLimits, Uploads
 
 from .make import NOON, metadata, sdist, wheel
+from .test_provenance import attestation
 
 LIMITS = UploadLimits(archive=Limits(), max_size=3_000_000, max_field=200_000, max_parts=500)
 ACME = canonicalize_name("acme-sdk")
+RULES = (
+    Rule(user="alice"),
+    Rule(user="bob", names=(NamePattern("acme-*"),), may=frozenset({"read"})),
+    Rule(user="bob", names=(NamePattern("bob-*"),), may=frozenset({"upload"})),
+    Rule(user="carol", names=(NamePattern("acme-sdk-1-0"),), may=frozenset({"upload"})),
+)
 BOUNDARY = "0123456789abcdef"
 
 Part = tuple[str, str | bytes] | tuple[str, bytes, str, str | None]
@@ -96,9 +106,11 @@ def limits() -> UploadLimits:
 async def house(
     store: DiskStore, limits: UploadLimits, aiohttp_raw_server: Callable[..., Awaitable[RawTestServer]]
 ) -> AsyncIterator[House]:
-    async def sign_in(request: web.BaseRequest) -> None:
-        if request.headers.get("X-User") == "nobody":
+    async def sign_in(request: web.BaseRequest) -> Caller:
+        user = request.headers.get("X-User", "alice")
+        if user == "nobody":
             raise NotSignedIn("The user name or the password is wrong.")
+        return Caller(user=user, rules=RULES)
 
     handler = Uploads(sign_in=sign_in, incoming=store.incoming, limits=limits, upload=store.add)
 
@@ -248,6 +260,60 @@ async def test_an_sdist_gets_in(uploader: Callable[[str, bytes], list[Part]], ho
     assert listed.core_metadata is False
 
 
+def repack(body: bytes) -> bytes:
+    """The zip *body* with the checksums that its contents have now."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(body)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            start = info.header_offset + 30 + len(info.filename.encode())
+            new.writestr(info.filename, body[start : start + info.file_size])
+    return buffer.getvalue()
+
+
+async def test_a_record_that_is_wrong_is_told_to_the_uploader_and_to_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    filename, body = wheel("acme-sdk", "1.0")
+    wrong = body.replace(b"acme_sdk/payload.bin,sha256", b"acme_sdk/another.bin,sha256")
+    unsummed = repack(wrong)
+    status, _, text, _ = await house.post(form(twine(filename, unsummed)))
+    remark = "The wheel's RECORD lists 'acme_sdk/another.bin', which the wheel does not hold."
+    assert (status, text) == (200, f"OK: {filename} is here.  {remark}\n")
+    assert f"{filename} was let in, but: {remark}" in caplog.messages
+    assert await house.listed() == [filename]
+
+
+STRICT = replace(LIMITS, strict=True)
+
+
+@pytest.mark.parametrize("limits", [STRICT])
+@pytest.mark.parametrize("uploader", [twine, uv, poetry, pdm, hatch, flit])
+async def test_what_the_official_index_takes_gets_in_strictly_too(
+    uploader: Callable[[str, bytes], list[Part]], house: House
+) -> None:
+    for filename, body in (wheel("acme-sdk", "1.0"), sdist("acme-sdk", "1.0")):
+        # Those of the forms above that say bdist_wheel always say it of the sdist, too.
+        parts = [part for part in uploader(filename, body) if part[0] != "filetype"]
+        assert (await house.post(form(parts)))[0] == 200
+    assert len(await house.listed()) == 2
+
+
+@pytest.mark.parametrize("limits", [LIMITS, STRICT])
+async def test_what_the_official_index_refuses_gets_in_by_default_alone(limits: UploadLimits, house: House) -> None:
+    filename, body = wheel("acme-sdk", "1.0", requires=("other @ https://files.example/other.whl",))
+    old = sdist("acme-sdk", "1.0")[1]
+    for name, content, why in ((filename, body, "is a direct URL"), ("Acme-SDK-1.0.tar.gz", old, "(PEP 625)")):
+        status, reason, text, _ = await house.post(form(twine(name, content)))
+        if limits.strict:
+            assert (status, why in text) == (400, True)
+            assert reason == text.strip()
+            assert text.endswith("; upload.strict = false in the server's configuration lets it in.\n")
+            assert house.left() == []
+        else:
+            assert status == 200
+    assert len(await house.listed()) == (0 if limits.strict else 2)
+
+
 async def test_the_same_upload_again_is_fine_and_other_bytes_are_not(house: House) -> None:
     filename, body = wheel("acme-sdk", "1.0")
     for _ in range(2):
@@ -287,14 +353,6 @@ async def test_the_action_may_stand_in_the_url(house: House) -> None:
     filename, body = wheel("acme-sdk", "1.0")
     parts = [part for part in flit(filename, body) if part[0] not in {":action", "protocol_version"}]
     assert (await house.post(form(parts), path="/?:action=file_upload&protocol_version=1"))[0] == 200
-
-
-async def test_attestations_are_read_and_said_not_to_be_kept(house: House) -> None:
-    filename, body = wheel("acme-sdk", "1.0")
-    status, _, text, _ = await house.post(form([("attestations", "[]"), *twine(filename, body)]))
-    assert (status, "not kept" in text) == (200, True)
-    status, _, text, _ = await house.post(form([("attestations", "[1]"), *twine(filename, body)]))
-    assert (status, text.startswith("Invalid attestations supplied during upload")) == (400, True)
 
 
 def without(parts: Sequence[Part], key: str) -> list[Part]:
@@ -407,7 +465,7 @@ def test_no_bytes_bring_anything_but_an_answer(data: st.DataObject, tmp_path_fac
     async def post() -> tuple[int, list[Path]]:
         folder = tmp_path_factory.mktemp("incoming")
 
-        async def never(*_: object) -> None:
+        async def never(*_: object, **__: object) -> None:
             raise AssertionError("an empty archive was taken")
 
         handler = Uploads(sign_in=anyone, incoming=folder, limits=LIMITS, upload=never)
@@ -421,8 +479,182 @@ def test_no_bytes_bring_anything_but_an_answer(data: st.DataObject, tmp_path_fac
     assert left == []
 
 
-async def anyone(request: web.BaseRequest) -> None:
+async def anyone(request: web.BaseRequest) -> Caller:
     """Signs everybody in."""
+    return everything()
+
+
+# Attestations
+
+
+def attested(attestations: str | bytes, *, limit: int = 200_000) -> bytes:
+    assert len(attestations) < limit
+    return form([("attestations", attestations), *GOOD])
+
+
+async def test_attestations_become_the_provenance_of_the_file(house: House) -> None:
+    came = [attestation(FILENAME, BODY), attestation(FILENAME, BODY, more={"of": ["the signer's own", 1.0]})]
+    status, _, text, _ = await house.post(attested(json.dumps(came)))
+    assert (status, text) == (200, f"OK: {FILENAME} is here.\n")
+    (listed,) = await house.store.files(ACME)
+    assert listed.provenance == f"integrity/acme-sdk/1.0/{FILENAME}/provenance"
+    with (await house.store.open(listed.attested())).handle as handle:
+        (bundle,) = json.loads(handle.read())["attestation_bundles"]
+    assert bundle["attestations"] == came
+    assert bundle["publisher"] == {"kind": "yizhan-upload", "claims": {}, "user": "alice"}
+
+
+@pytest.mark.parametrize("attestations", ["", "[]", "UNKNOWN"])
+async def test_a_file_without_any_has_no_provenance(attestations: str, house: House) -> None:
+    assert (await house.post(attested(attestations)))[0] == 200
+    assert [file.provenance for file in await house.store.files(ACME)] == [None]
+
+
+RIGHT = attestation(FILENAME, BODY)
+OTHER_ENVELOPE = {"statement": "e30=", "signature": "e30="}
+
+
+@pytest.mark.parametrize(
+    "attestations",
+    [
+        "nonsense",
+        "{}",
+        "null",
+        "1",
+        '"[]"',
+        json.dumps(RIGHT),
+        "[1]",
+        "[null]",
+        "[[]]",
+        "[{}]",
+        json.dumps([RIGHT, 1]),
+        json.dumps([RIGHT])[:-1],
+        json.dumps([{**RIGHT, "version": 2}]),
+        json.dumps([{**RIGHT, "version": "1"}]),
+        json.dumps([{**RIGHT, "envelope": OTHER_ENVELOPE}]),
+        json.dumps([{**RIGHT, "envelope": {**OTHER_ENVELOPE, "statement": "not base64"}}]),
+        json.dumps([attestation(FILENAME, BODY + b"other")]),
+        json.dumps([attestation("acme_sdk-1.1-py3-none-any.whl", BODY)]),
+        json.dumps([RIGHT, attestation(FILENAME, b"other")]),
+        "[" * 90_000,
+        "[" * 90_000 + "]" * 90_000,
+        json.dumps([RIGHT])[:-2] + ',"x":' + "[" * 50_000 + "]" * 50_000 + "}]",
+        b'[{"\xff\xfe": "\x00"}]',
+        '[{"version": ' + "1" * 50_000 + "}]",
+    ],
+)
+async def test_attestations_that_are_none_of_this_file_are_refused_in_words(
+    attestations: str | bytes, house: House
+) -> None:
+    """Never dropped without a word (rule U17)."""
+    status, reason, text, _ = await house.post(attested(attestations))
+    assert (status, text) == (400, f"{reason}\n")
+    assert reason.startswith("Invalid attestations supplied during upload: they ")
+    assert await house.listed() == []
+    assert house.left() == []
+
+
+class TestMegabytes:
+    @pytest.fixture
+    def limits(self) -> UploadLimits:
+        return replace(LIMITS, max_size=20 * 2**20, max_field=4 * 2**20)
+
+    @pytest.mark.parametrize(("size", "status"), [(3 * 2**20, 400), (10 * 2**20, 413)])
+    async def test_of_attestations_are_refused_too(self, size: int, status: int, house: House) -> None:
+        found, reason, _, _ = await house.post(attested('[{"x": "' + "x" * size + '"}]', limit=2**24))
+        assert found == status
+        assert reason.endswith("they cannot be read." if status == 400 else "longer than 4194304 bytes.")
+        assert house.left() == []
+
+    async def test_that_are_fine_are_kept(self, house: House) -> None:
+        big = [attestation(FILENAME, BODY, padding="x" * 3 * 2**20)]
+        assert (await house.post(attested(json.dumps(big), limit=2**24)))[0] == 200
+        (listed,) = await house.store.files(ACME)
+        blob = await house.store.open(listed.attested())
+        blob.handle.close()
+        assert blob.size > 3 * 2**20
+
+
+# Rights
+
+
+async def test_whoever_has_no_right_to_the_project_is_refused_and_nothing_is_stored(house: House) -> None:
+    status, reason, _, _ = await house.post(form(GOOD), **{"X-User": "bob"})
+    assert (status, reason) == (403, "The user 'bob' isn't allowed to upload to project 'acme-sdk'.")
+    assert await house.listed() == []
+    assert house.left() == []
+    filename, body = wheel("bob-tool", "1.0")
+    assert (await house.post(form(twine(filename, body, name="bob-tool")), **{"X-User": "bob"}))[0] == 200
+    assert (await house.post(form(GOOD), **{"X-User": "alice"}))[0] == 200
+
+
+async def test_the_filename_alone_tells_before_the_file_has_come(house: House) -> None:
+    """pdm sends it first: its gigabytes are not waited for.  Of this one, which has no end, too many would be 413."""
+    answered = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield form([*START, ("content", b"", FILENAME, OCTETS)], end=b"").removesuffix(f"\r\n--{BOUNDARY}".encode())
+        while not answered.is_set():
+            yield bytes(10_000)
+            await asyncio.sleep(0)
+
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "X-User": "bob"}
+    async with house.session.post(house.server.make_url("/"), data=endless(), headers=headers) as answer:
+        answered.set()
+        assert answer.status == 403
+    assert house.left() == []
+
+
+async def test_the_forms_own_name_never_opens_a_project(house: House) -> None:
+    """Not with another file in it, nor with a filename that fits the form and an archive that does not."""
+    other = [*without(without(GOOD, "name"), "content"), ("name", "bob-tool")]
+    for filename in (FILENAME, "bob_tool-1.0-py3-none-any.whl"):
+        status, _, text, _ = await house.post(form([*other, ("content", BODY, filename, OCTETS)]), **{"X-User": "bob"})
+        assert status == (403 if filename == FILENAME else 400), text
+        assert house.left() == []
+    assert await house.listed() == []
+    assert await house.store.claimed() == frozenset()
+
+
+@pytest.mark.parametrize(("name", "status"), [("acme-sdk", 403), ("acme-sdk-1-0", 400)])
+async def test_a_filename_that_two_projects_could_have_is_judged_by_what_is_in_it(
+    name: str, status: int, house: House
+) -> None:
+    """acme_sdk-1.0-1.tar.gz may be acme-sdk-1-0's, to which carol has a right; inside it is acme-sdk."""
+    _, body = sdist("acme-sdk", "1.0.post1")
+    parts = without(twine("acme_sdk-1.0-1.tar.gz", body, name=name, version="1.0.post1"), "gpg_signature")
+    assert (await house.post(form(parts), **{"X-User": "carol"}))[0] == status
+    assert await house.listed() == []
+
+
+async def test_the_archives_name_counts_whatever_was_let_pass_before(house: House) -> None:
+    form_and_file = await asyncio.to_thread(received, house.store.incoming / "x")
+    for user in ("alice", "bob"):
+        judging = asyncio.to_thread(uploads._judge, form_and_file, Caller(user=user, rules=RULES), LIMITS)
+        if user == "alice":
+            assert (await judging).name == ACME
+        else:
+            with pytest.raises(Forbidden):
+                await judging
+
+
+def received(path: Path) -> uploads.Received:
+    """What GOOD is once it came in."""
+    path.write_bytes(BODY)
+    fields = {name: [text] for name, text, *rest in GOOD if isinstance(text, str)}
+    md5, sha256, blake2b = (digests(BODY, kind)[0][1] for kind in ("md5", "sha256", "blake2_256"))
+    facts = Facts(size=len(BODY), md5=str(md5), sha256=str(sha256), blake2b_256=str(blake2b))
+    return uploads.Received(form=read_form(fields, FILENAME), facts=facts, body=path)
+
+
+async def test_a_token_for_another_project_uploads_nothing_here(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def with_token(request: web.BaseRequest) -> Caller:
+        return replace(everything("alice"), scope=(NamePattern("bob-*"),))
+
+    monkeypatch.setattr(house.handler, "_sign_in", with_token)
+    status, reason, _, _ = await house.post(form(GOOD))
+    assert (status, "isn't allowed to upload to project 'acme-sdk'" in reason) == (403, True)
+    assert house.left() == []
 
 
 # Before the body is read
@@ -614,7 +846,9 @@ async def test_a_folder_that_is_gone_is_503_and_names_no_place(house: House) -> 
 async def test_what_the_repository_says_is_what_the_client_hears(
     error: ProxyError, status: int, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(name: NormalizedName, file: File, body: Path, core: bytes | None) -> None:
+    async def refuse(
+        name: NormalizedName, file: File, body: Path, core: bytes | None, *, provenance: bytes | None
+    ) -> None:
         assert await asyncio.to_thread(body.read_bytes) == BODY
         raise error
 

@@ -49,12 +49,18 @@ class _Page(msgspec.Struct, rename="kebab", omit_defaults=True, kw_only=True):
     files: list[_File]
 
 
-def write_project(project: Project, media_type: str) -> bytes:
+def write_project(project: Project, media_type: str, base: str | None = None) -> bytes:
     """The page of *project* in *media_type*: model.JSON, or HTML under either of its names.
 
-    Links are relative to `/simple/<name>/`.
+    Links are relative to `/simple/<name>/`.  Only the provenance of a private file must be absolute (PEP 740, decision
+    17): *base* is the URL of this server, with a slash at its end; where that is None, nothing is said of it.
     """
-    return _json(project) if media_type == JSON else _html(project)
+    return _json(project, base) if media_type == JSON else _html(project, base)
+
+
+def depends_on_base(project: Project) -> bool:
+    """Whether the page of *project* is another one under another URL of this server."""
+    return any(file.private and file.provenance is not None for file in project.files.values())
 
 
 def write_root(names: Iterable[NormalizedName], media_type: str) -> Iterator[bytes]:
@@ -65,19 +71,19 @@ def write_root(names: Iterable[NormalizedName], media_type: str) -> Iterator[byt
     return _root_json(names) if media_type == JSON else _root_html(names)
 
 
-def _json(project: Project) -> bytes:
+def _json(project: Project, base: str | None) -> bytes:
     sized = all(file.size is not None for file in project.files.values())
     page = _Page(
         meta={"api-version": API_VERSION if sized else UNSIZED_VERSION},
         name=project.name,
         project_status=_status(project),
         versions=project.versions,
-        files=[_file(file) for file in project.files.values()],
+        files=[_file(file, base) for file in project.files.values()],
     )
     return msgspec.json.encode(page) + b"\n"
 
 
-def _file(file: File) -> _File:
+def _file(file: File, base: str | None) -> _File:
     metadata = dict(file.core_metadata) if isinstance(file.core_metadata, Mapping) else file.core_metadata
     return _File(
         filename=file.filename,
@@ -89,9 +95,15 @@ def _file(file: File) -> _File:
         yanked=file.yanked,
         core_metadata=metadata,
         dist_info_metadata=metadata,  # its name before PEP 714, which is all that pip 22 and 23.0 know
-        provenance=file.provenance,
+        provenance=_provenance(file, base),
         estimated_time=file.estimated_time,
     )
+
+
+def _provenance(file: File, base: str | None) -> str | None:
+    if file.provenance is None or not file.private:
+        return file.provenance
+    return None if base is None else base + file.provenance
 
 
 def _status(project: Project) -> dict[str, str]:
@@ -101,7 +113,7 @@ def _status(project: Project) -> dict[str, str]:
     return {"status": project.status or "active", "reason": project.status_reason}
 
 
-def _html(project: Project) -> bytes:
+def _html(project: Project, base: str | None) -> bytes:
     status = _status(project)
     metas = [("pypi:repository-version", API_VERSION)]  # PEP 833 froze HTML at it
     metas += [("pypi:project-status", status["status"])] if status else []
@@ -116,7 +128,7 @@ def _html(project: Project) -> bytes:
         "  </head>",
         "  <body>",
         f"    <h1>{title}</h1>",
-        *(_anchor(file) for file in project.files.values()),
+        *(_anchor(file, base) for file in project.files.values()),
         "  </body>",
         "</html>",
         "",
@@ -124,7 +136,7 @@ def _html(project: Project) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _anchor(file: File) -> str:
+def _anchor(file: File, base: str | None) -> str:
     """One file (rules 20 to 26).  The fragment is sha256 or nothing: uv refuses a page for another (rule 23)."""
     sha256, metadata = file.sha256, file.core_metadata
     tag = f'<a href="{escape(href(file))}' + (f'#sha256={sha256}"' if sha256 else '"')
@@ -136,8 +148,9 @@ def _anchor(file: File) -> str:
         digest = metadata.get("sha256") if isinstance(metadata, Mapping) else None
         value = f"sha256={digest}" if digest else "true"
         tag += f' data-dist-info-metadata="{value}" data-core-metadata="{value}"'
-    if file.provenance:
-        tag += f' data-provenance="{escape(file.provenance)}"'
+    provenance = _provenance(file, base)
+    if provenance:
+        tag += f' data-provenance="{escape(provenance)}"'
     return f"    {tag}>{escape(file.filename)}</a><br />"
 
 

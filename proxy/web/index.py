@@ -7,7 +7,7 @@ import hashlib
 import math
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Literal
@@ -17,11 +17,11 @@ from aiohttp import web
 from packaging.utils import NormalizedName
 
 from .. import __version__
-from ..policy import Policy
+from ..policy import Claims, Policy
 from ..repository import Repository
 from ..simple.model import Project
 from ..simple.negotiate import coding, media_type
-from ..simple.write import write_project, write_root
+from ..simple.write import depends_on_base, write_project, write_root
 from ..sources import Listing
 from .conditions import if_none_match
 from .fields import Fields
@@ -52,6 +52,9 @@ SOURCE = "Yizhan-Source"
 INLINE = 100
 """Files of a page that is written on the event loop: less than a millisecond."""
 
+EVERY_BASE = ""
+"""In place of a base: of a page that is the same under each."""
+
 LINES = 64 * 1024
 """Bytes of names read at a time for the root page."""
 
@@ -61,6 +64,8 @@ class Written:
     """A page in one representation and coding."""
 
     project: Project
+    base: str | None
+    """What it was written for: see ProjectPages.answer."""
     body: bytes
     etag: str
     headers: Mapping[str, str]
@@ -72,7 +77,11 @@ class Written:
 
 
 class ProjectPages:
-    """Written pages, in up to *room* bytes of memory."""
+    """Written pages, in up to *room* bytes of memory.
+
+    Of a page that depends on this server's URL, one is held for the URL asked for last: whoever sends us a thousand
+    Host headers has pages written, and pushes nobody else's out.
+    """
 
     def __init__(
         self,
@@ -91,20 +100,23 @@ class ProjectPages:
         self._answered = answered
         self._held: OrderedDict[tuple[NormalizedName, str, Coding], Written] = OrderedDict()
         self._size = 0
-        self._writing: dict[tuple[NormalizedName, str, Coding], asyncio.Task[Written]] = {}
+        self._writing: dict[tuple[NormalizedName, str, Coding, str | None], asyncio.Task[Written]] = {}
         self.writes = 0
         """How many pages were ever written: what a warm request must not raise."""
 
-    async def answer(self, request: web.BaseRequest, name: NormalizedName, query: str) -> web.Response:
+    async def answer(
+        self, request: web.BaseRequest, name: NormalizedName, query: str, base: str | None
+    ) -> web.Response:
+        """The page of *name*; *base* is the URL of this server, with a slash at its end, None where it is not known."""
         kind, code = negotiated(request, query)
         project = await self._repository.project(name)
-        written = self._at_hand(project, kind, code)
+        written = self._at_hand(project, kind, code, base)
         while written is None:
-            written = await self._written(project, kind, code)
+            written = await self._written(project, kind, code, base)
             # Writing takes a while, in which the name may become private: what was public then is not sent now.
             before, project = project, await self._repository.project(name, max_age=math.inf)
             if project is not before and project != before:
-                written = self._at_hand(project, kind, code)
+                written = self._at_hand(project, kind, code, base)
         if self._answered is not None:
             self._answered(project, request.headers.get("User-Agent", ""))
         return reply(request, written.body, {**written.headers, SOURCE: self._source(name)}, written.etag)
@@ -117,34 +129,35 @@ class ProjectPages:
         now = self._now()
         return f'"{seen.mirror}";age={max(0, int(now - seen.checked))};fetched={max(0, int(now - seen.fetched))}'
 
-    def _at_hand(self, project: Project, kind: str, code: Coding) -> Written | None:
+    def _at_hand(self, project: Project, kind: str, code: Coding, base: str | None) -> Written | None:
         key = project.name, kind, code
         held = self._held.get(key)
-        if held is None or held.project is not project:
+        if held is None or held.project is not project or held.base not in (EVERY_BASE, base):
             return None
         self._held.move_to_end(key)
         return held
 
-    async def _written(self, project: Project, kind: str, code: Coding) -> Written:
-        held = self._at_hand(project, kind, code)
+    async def _written(self, project: Project, kind: str, code: Coding, base: str | None) -> Written:
+        base = base if depends_on_base(project) else EVERY_BASE
+        held = self._at_hand(project, kind, code, base)
         if held is not None:
             return held
-        key = project.name, kind, code
+        key = project.name, kind, code, base
         task = self._writing.get(key)
         if task is None:
-            task = asyncio.create_task(self._write(project, kind, code))
+            task = asyncio.create_task(self._write(project, kind, code, base))
             self._writing[key] = task
             task.add_done_callback(lambda _: self._writing.pop(key, None))
         written = await asyncio.shield(task)
         # Who joined the writing of an older version than its own writes again.
-        return written if written.project is project else await self._written(project, kind, code)
+        return written if written.project is project else await self._written(project, kind, code, base)
 
-    async def _write(self, project: Project, kind: str, code: Coding) -> Written:
+    async def _write(self, project: Project, kind: str, code: Coding, base: str | None) -> Written:
         self.writes += 1
         # A resolver waits for one page after the other, and a thread takes longer to begin than a small page to write.
-        render = partial(_render, project, kind, code)
+        render = partial(_render, project, kind, code, base)
         body, etag = render() if len(project.files) <= INLINE else await asyncio.to_thread(render)
-        written = Written(project, body, etag, self._fields.page(kind, code))
+        written = Written(project, base, body, etag, self._fields.page(kind, code))
         key = project.name, kind, code
         old = self._held.pop(key, None)
         self._held[key] = written
@@ -155,8 +168,8 @@ class ProjectPages:
         return written
 
 
-def _render(project: Project, kind: str, code: Coding) -> tuple[bytes, str]:
-    body = write_project(project, kind)
+def _render(project: Project, kind: str, code: Coding, base: str | None) -> tuple[bytes, str]:
+    body = write_project(project, kind, base)
     if code == "gzip":
         body = gzip(body)
     # Of the bytes as sent: each coding is a representation of its own (RFC 9110, 8.8.3.3).
@@ -188,47 +201,47 @@ class RootPage:
         self._fields = fields
         self._rules = repr((policy.reserved, sorted(policy.overlay)))
 
-    async def answer(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
+    async def answer(
+        self, request: web.BaseRequest, query: str, may: Callable[[NormalizedName], bool]
+    ) -> web.StreamResponse:
+        """The names of the index, and those of our own that *may* lets be read."""
         kind, code = negotiated(request, query)
         listing = await self._repository.listing()
         try:
+            # In a thread: there may be as many names as users of a building think of, and as many rules.
+            ours = await asyncio.to_thread(_shown, listing.private, may)
             headers = self._fields.page(kind, code)
-            etag = _listing_etag(listing, self._rules, kind, code)
+            etag = await asyncio.to_thread(_listing_etag, listing, ours, self._rules, kind, code)
             validators = ",".join(request.headers.getall("If-None-Match", ()))
             if if_none_match(validators, etag):
                 return reply(request, b"", headers, etag)
-            return await self._stream(request, listing, kind, code, {**headers, "ETag": etag})
+            chunks = write_root(self._names(listing, ours), kind)
+            packed = _gzipped(chunks) if code == "gzip" else chunks
+            return await _stream(request, packed, {**headers, "ETag": etag})
         finally:
             if listing.public is not None:
                 close_soon(listing.public.handle)
 
-    async def _stream(
-        self, request: web.BaseRequest, listing: Listing, kind: str, code: Coding, headers: Mapping[str, str]
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=headers)
-        try:
-            await response.prepare(request)
-            if request.method != "HEAD":  # aiohttp would send what is written
-                async for chunk in self._chunks(listing, kind, code):
-                    await response.write(chunk)
-            await response.write_eof()
-        except ConnectionError:
-            # The client went away; raised on, aiohttp would write a traceback for it.
-            cut(request)
-        return response
-
-    async def _chunks(self, listing: Listing, kind: str, code: Coding) -> AsyncIterator[bytes]:
-        chunks = write_root(self._names(listing), kind)
-        packed = _gzipped(chunks) if code == "gzip" else chunks
-        while (chunk := await asyncio.to_thread(next, packed, None)) is not None:
-            yield chunk
-
-    def _names(self, listing: Listing) -> Iterator[NormalizedName]:
-        yield from sorted(listing.private)
+    def _names(self, listing: Listing, ours: Iterable[NormalizedName]) -> Iterator[NormalizedName]:
+        yield from ours
         if listing.public is not None:
             for name in _lines(listing.public.handle):
                 if self._repository.shows(name, listing.private):
                     yield name
+
+
+async def _stream(request: web.BaseRequest, chunks: Iterator[bytes], headers: Mapping[str, str]) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
+    try:
+        await response.prepare(request)
+        if request.method != "HEAD":  # aiohttp would send what is written
+            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+                await response.write(chunk)
+        await response.write_eof()
+    except ConnectionError:
+        # The client went away; raised on, aiohttp would write a traceback for it.
+        cut(request)
+    return response
 
 
 def _lines(handle: BinaryIO) -> Iterator[NormalizedName]:
@@ -247,7 +260,15 @@ def _gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _listing_etag(listing: Listing, rules: str, kind: str, code: Coding) -> str:
-    """Of all that the bytes are made of, since those are never all in one place: *rules* hide names."""
-    parts = [__version__, rules, kind, code, listing.public.sha256 if listing.public else "", *sorted(listing.private)]
+def _shown(names: Claims, may: Callable[[NormalizedName], bool]) -> list[NormalizedName]:
+    return sorted(filter(may, names))
+
+
+def _listing_etag(listing: Listing, ours: Iterable[NormalizedName], rules: str, kind: str, code: Coding) -> str:
+    """Of all that the bytes are made of, since those are never all in one place.
+
+    The index's names are hidden by *rules*, and by every private name, whether or not that is shown as one of *ours*.
+    """
+    public = listing.public.sha256 if listing.public else ""
+    parts = [__version__, rules, kind, code, public, *ours, "", *sorted(listing.private)]
     return f'"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"'

@@ -1,18 +1,20 @@
-"""Uploads: a multipart form streamed to disk, checked, and handed to the Repository.
+"""Uploads: a multipart form streamed to disk, checked, and handed on as a private file.
 
 Knows HTTP and the store's incoming folder.  What makes a good form is upload.py's, what makes a good archive is
-archive's, and where it goes is the Repository's.
+archive's, who may upload what is rights', and where it goes is publishing's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 from aiohttp import BodyPartReader, hdrs, web
@@ -20,8 +22,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from packaging.utils import NormalizedName
 
 from .. import archive
-from ..errors import BadUpload, ProxyError, StoreDown, TooLarge
+from ..errors import BadUpload, NotFound, ProxyError, StoreDown, TooLarge
+from ..rights import Caller
 from ..simple.model import File
+from ..simple.names import parse_name, projects_of
+from ..simple.provenance import write_provenance
+from ..strict import check_strictly
 from ..upload import Facts, Form, check, check_digests, check_filename, read_form
 from .errors import explain
 from .fields import ALWAYS
@@ -37,13 +43,22 @@ DRAIN_SECONDS = 10.0
 OVERHEAD = 1024
 """Bytes of boundary and headers for each part, at the most that any client sends."""
 
+logger = logging.getLogger(__name__)
+
 PLAIN_ENCODINGS = frozenset({"", "binary", "7bit", "8bit", "identity"})
 
-Upload = Callable[[NormalizedName, File, Path, bytes | None], Awaitable[None]]
-"""Takes over the checked file; what Repository.upload does."""
+SignIn = Callable[[web.BaseRequest], Awaitable[Caller]]
+"""Raises NotSignedIn, Forbidden or TooManyTries where whoever asks may upload nothing."""
 
-SignIn = Callable[[web.BaseRequest], Awaitable[object]]
-"""Raises NotSignedIn or Forbidden where whoever asks may not upload."""
+
+class Upload(Protocol):
+    """Takes over the checked file: what Publishing.upload does."""
+
+    def __call__(
+        self, name: NormalizedName, file: File, body: Path, metadata: bytes | None, *, provenance: bytes | None
+    ) -> Awaitable[None]:
+        """As PrivateFiles.add; raise Forbidden where *name* may not be uploaded here at all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +66,8 @@ class UploadLimits:
     """How much one upload may send, and how slowly."""
 
     archive: archive.Limits
+    strict: bool = False
+    """Whether what the official index would not take is refused."""
     max_size: int = 4 * 10**9
     """Bytes of the file."""
     max_field: int = 4 * 2**20
@@ -73,6 +90,19 @@ class Received:
     """The file, in the incoming folder; whoever receives this moves or removes it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What an upload turned out to be."""
+
+    name: NormalizedName
+    file: File
+    metadata: bytes | None
+    """The `.metadata` beside the file."""
+    provenance: bytes | None
+    remark: str | None
+    """A sentence about what is wrong with the archive and yet let in."""
+
+
 class Uploads:
     """Answers POST of the legacy upload API, the one that every uploader speaks."""
 
@@ -84,38 +114,43 @@ class Uploads:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            await self._sign_in(request)
+            caller = await self._sign_in(request)
             _refuse_early(request, self._limits)
             _ask_for_body(request)
-            received = await receive(request, incoming=self._incoming, limits=self._limits)
+            received = await receive(request, caller, incoming=self._incoming, limits=self._limits)
             try:
-                await self._take(received)
+                remark = await self._take(received, caller)
             finally:
                 await asyncio.to_thread(received.body.unlink, missing_ok=True)
         except ProxyError as error:
             return await _refuse(request, error)
-        said = "" if received.form.attestations is None else "  Its attestations were read, and are not kept."
         headers = {**ALWAYS, "Cache-Control": "no-store"}
+        said = f"  {remark}" if remark else ""
         return web.Response(text=f"OK: {received.form.filename} is here.{said}\n", headers=headers)
 
-    async def _take(self, received: Received) -> None:
+    async def _take(self, received: Received, caller: Caller) -> str | None:
+        """Judge *received* and hand it on; what is to be remarked of it."""
         seconds = self._limits.archive.seconds
         try:
             # The reader looks at the clock itself; this is for a disk that does not answer.
             async with asyncio.timeout(2 * seconds):
-                name, file, metadata = await asyncio.to_thread(_judge, received, self._limits.archive)
+                judged = await asyncio.to_thread(_judge, received, caller, self._limits)
         except TimeoutError:
             raise StoreDown(f"The archive could not be checked within {2 * seconds:g} seconds.") from None
-        await self._upload(name, file, received.body, metadata)
+        await self._upload(judged.name, judged.file, received.body, judged.metadata, provenance=judged.provenance)
+        if judged.remark:
+            logger.warning("%s was let in, but: %s", judged.file.filename, judged.remark)
+        return judged.remark
 
 
-async def receive(request: web.BaseRequest, *, incoming: Path, limits: UploadLimits) -> Received:
+async def receive(request: web.BaseRequest, caller: Caller, *, incoming: Path, limits: UploadLimits) -> Received:
     """The form and the file of *request*, spooled to *incoming* and hashed on the way.
 
-    Raise TooLarge, BadUpload or OutOfUse where *limits* or the upload API's rules are broken; ConnectionError where
-    the client went away.  Nothing is left in *incoming* then, nor where this is cancelled.
+    Raise TooLarge, BadUpload or OutOfUse where *limits* or the upload API's rules are broken, Forbidden as soon as
+    it shows that *caller* may not upload this; ConnectionError where the client went away.  Nothing is left in
+    *incoming* then, nor where this is cancelled.
     """
-    collected = _Collected(incoming, limits)
+    collected = _Collected(incoming, limits, caller)
     try:
         most = limits.max_size + limits.max_field + limits.max_parts * OVERHEAD
         async with paced(request.content, rate=limits.min_rate, window=limits.window, most=most):
@@ -207,10 +242,11 @@ async def _parts(request: web.BaseRequest) -> AsyncIterator[BodyPartReader]:
 class _Collected:
     """What of a form has come so far."""
 
-    def __init__(self, incoming: Path, limits: UploadLimits) -> None:
+    def __init__(self, incoming: Path, limits: UploadLimits, caller: Caller) -> None:
         self.fields: dict[str, list[str]] = {}
         self._incoming = incoming
         self._limits = limits
+        self._caller = caller
         self._spool: Spool | None = None
         self._filename: str | None = None
         self._parts = 0
@@ -235,6 +271,8 @@ class _Collected:
 
     async def received(self) -> Received:
         form = read_form(self.fields, self._filename)
+        with suppress(NotFound):  # no name of a project: upload.check has the words for that
+            self._caller.check("upload", parse_name(form.name or ""))
         assert self._spool is not None
         return Received(form=form, facts=await asyncio.to_thread(self._spool.finish), body=self._spool.path)
 
@@ -254,6 +292,7 @@ class _Collected:
             raise BadUpload("The form has more than one file.")
         # Before its gigabytes are taken.
         check_filename(filename)
+        _check_rights(self._caller, filename)
         self._filename = filename
         spool = self._spool = Spool(self._incoming / f"{secrets.token_hex(16)}.part")
         size, waiting, held = 0, list[bytes](), 0
@@ -299,14 +338,33 @@ def _as_bad_upload() -> Iterator[None]:
         raise BadUpload("The form is broken: its parts cannot be told apart.") from error
 
 
-def _judge(received: Received, limits: archive.Limits) -> tuple[NormalizedName, File, bytes | None]:
-    """The project, the File and the `.metadata` beside it; blocks."""
-    filename = received.form.filename
-    check_digests(received.form, received.facts)
+def _check_rights(caller: Caller, filename: str) -> None:
+    """Raise Forbidden where *caller* may upload to no project that *filename* can belong to."""
+    names = projects_of(filename)
+    if names and not any(caller.may("upload", name) for name in names):
+        caller.check("upload", names[0])
+
+
+def _judge(received: Received, caller: Caller, limits: UploadLimits) -> _Judged:
+    """What *received* is, once form, filename and archive agree; blocks.
+
+    Raise Forbidden where *caller* may not upload to the project that the archive names.
+    """
+    form = received.form
+    check_digests(form, received.facts)
     try:
         with received.body.open("rb") as handle:
-            metadata = archive.read_metadata(handle, filename, limits)
+            contents = archive.inspect(handle, form.filename, limits.archive, thorough=limits.strict)
     except OSError as error:
         raise trouble(error) from error
-    name, file = check(received.form, received.facts, metadata)
-    return name, file, metadata if file.core_metadata else None
+    name, file = check(form, received.facts, contents.metadata)
+    caller.check("upload", name)
+    if limits.strict:
+        check_strictly(form, contents)
+    return _Judged(
+        name=name,
+        file=file,
+        metadata=contents.metadata if file.core_metadata else None,
+        provenance=write_provenance(form.attestations, caller.user),
+        remark=contents.remark,
+    )
