@@ -13,11 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from packaging.utils import NormalizedName
 
 from . import __version__, archive
+from .administration import Administration
 from .config import Login, Settings
 from .download import Downloads
 from .errors import Unavailable
@@ -25,21 +27,32 @@ from .ops import logs, systemd
 from .ops.banner import banner, machine_address
 from .ops.first_user import make_first_user
 from .policy import Policy, PublicName
+from .publishing import Publishing
 from .repository import Repository
+from .rights import Caller
+from .simple.model import Project
 from .status import Status, write_status
 from .storage.disk_cache import FileCache, PageCache
 from .storage.disk_store import DiskStore
+from .tokens import Tokens
 from .upstream.all_names import AllNames
 from .upstream.indexes import Indexes, OneIndex
 from .upstream.lookahead import LookAhead
 from .upstreams import Shared, Upstreams, open_upstreams
+from .web import control
+from .web.api import Api
 from .web.app import App, View
 from .web.auth import Auth
+from .web.documents import Documents
 from .web.fields import Fields
 from .web.files import Files
 from .web.htpasswd import Htpasswd
 from .web.index import ProjectPages, RootPage
+from .web.integrity import Integrity
+from .web.limits import Tries
 from .web.peers import Peers
+from .web.same_site import check_same_site
+from .web.search import Search
 from .web.sending import prepare_socket
 from .web.underway import UnderWay
 from .web.uploads import UploadLimits, Uploads
@@ -98,7 +111,7 @@ async def running(settings: Settings, logins: Logins) -> AsyncIterator[tuple[str
 async def _app(settings: Settings, logins: Logins, stack: AsyncExitStack) -> App:
     """Everything behind the sockets; what is made first is closed last."""
     state, cache = settings.storage.state, settings.storage.cache
-    store = await asyncio.to_thread(DiskStore, state, now=lambda: datetime.now(UTC))
+    store = await asyncio.to_thread(DiskStore, state, now=_now)
     stack.push_async_callback(store.close)
     free = settings.cache.min_free
     files = await asyncio.to_thread(FileCache, cache / "files", max_size=settings.cache.max_size, min_free=free)
@@ -119,7 +132,23 @@ async def _app(settings: Settings, logins: Logins, stack: AsyncExitStack) -> App
     upstreams = await open_upstreams(shared, incoming, stack)
     await upstreams.downloads.tidy(before=time.time() - PART_LIFE)
     stack.push_async_callback(_cancelled, asyncio.create_task(_tidy(upstreams.downloads)))
-    house = House(settings=settings, store=store, files=files, policy=policy, upstreams=upstreams)
+    asked = Indexes(upstreams.indexes, withdrawn=upstreams.downloads.withdraw) if upstreams.indexes else None
+    publishing = Publishing(store=store, names=store, upstream=asked, policy=policy)
+    administration = Administration(publishing=publishing, people=store, now=_now)
+    await stack.enter_async_context(control.listening(state, administration))
+    tokens = Tokens(store, now=_now)
+    stack.push_async_callback(tokens.close)
+    stack.push_async_callback(_cancelled, asyncio.create_task(tokens.run()))
+    house = House(
+        settings=settings,
+        store=store,
+        files=files,
+        policy=policy,
+        upstreams=upstreams,
+        publishing=publishing,
+        administration=administration,
+        tokens=tokens,
+    )
     return _web(house, stack)
 
 
@@ -132,6 +161,13 @@ class House:
     files: FileCache
     policy: Policy
     upstreams: Upstreams
+    publishing: Publishing
+    administration: Administration
+    tokens: Tokens
+
+    @property
+    def fields(self) -> Fields:
+        return Fields(private=self.settings.auth.read == "users")
 
     def repository(self, *indexes: OneIndex) -> Repository:
         """What clients see of our own files and of *indexes*."""
@@ -147,33 +183,39 @@ class House:
             policy=self.policy,
         )
 
-    def view(self, repository: Repository, ahead: LookAhead | None) -> View:
-        """The pages and files of *repository*, *ahead* of whose clients is looked."""
-        settings = self.settings
-        fields = Fields(private=settings.auth.read == "users")
+    def view(
+        self, repository: Repository, ahead: LookAhead | None, answered: Callable[[Project, str], None] | None
+    ) -> View:
+        """The pages and files of *repository*, *ahead* of whose clients is looked; *answered* as in ProjectPages."""
+        settings, fields = self.settings, self.fields
         patience = max((index.hard_deadline for index in settings.index), default=10.0)
         room = settings.cache.memory // 2 // (len(self.upstreams.indexes) + 1)
         return View(
             repository=repository,
-            projects=ProjectPages(
-                repository, fields, room=room, now=time.time, answered=ahead.asked if ahead is not None else None
-            ),
+            projects=ProjectPages(repository, fields, room=room, now=time.time, answered=answered),
             root=RootPage(repository, fields, policy=self.policy),
             files=Files(repository, fields, patience=patience, ahead=ahead),
         )
 
 
-def _views(house: House, stack: AsyncExitStack) -> tuple[View, dict[str, View]]:
-    """That of all indexes, and those of each alone."""
-    upstreams = house.upstreams
-    repository = house.repository(*upstreams.indexes)
+def _views(house: House, stack: AsyncExitStack) -> tuple[View, dict[str, View], Search]:
+    """That of all indexes, those of each alone, and the search over what the first has shown."""
+    indexes = house.upstreams.indexes
+    repository = house.repository(*indexes)
+    search = Search(repository, house.store)
     ahead = _ahead(house, repository)
     if ahead is not None:
         stack.push_async_callback(ahead.close)
-    view = house.view(repository, ahead)
-    if len(upstreams.indexes) == 1:
-        return view, {upstreams.indexes[0].name: view}
-    return view, {index.name: house.view(house.repository(index), None) for index in upstreams.indexes}
+
+    def answered(project: Project, agent: str) -> None:
+        search.saw(project, agent)
+        if ahead is not None:
+            ahead.asked(project, agent)
+
+    view = house.view(repository, ahead, answered)
+    if len(indexes) == 1:
+        return view, {indexes[0].name: view}, search
+    return view, {index.name: house.view(house.repository(index), None, None) for index in indexes}, search
 
 
 def _ahead(house: House, repository: Repository) -> LookAhead | None:
@@ -194,34 +236,53 @@ def _ahead(house: House, repository: Repository) -> LookAhead | None:
 
 
 def _web(house: House, stack: AsyncExitStack) -> App:
-    settings, store = house.settings, house.store
+    settings = house.settings
     peers = Peers(settings.server.trusted_proxies)
     users = Htpasswd(settings.htpasswd, remember=settings.auth.remember)
     stack.callback(users.close)
     auth = Auth(
         users,
         peers,
+        tokens=house.tokens,
+        tries=Tries(failures=settings.auth.failures, window=settings.auth.failure_window),
+        rules=settings.rules,
         upload=settings.auth.upload,
         read=settings.auth.read,
         clear_http=settings.auth.clear_http,
     )
-    view, alone = _views(house, stack)
+    view, alone, search = _views(house, stack)
+    host = _host(settings, peers)
+
+    async def uploader(request: web.BaseRequest) -> Caller:
+        check_same_site(request.headers, host(request))
+        return await auth.uploader(request)
+
     return App(
         view=view,
         alone=alone,
+        documents=Documents(view.repository, house.fields, room=settings.cache.memory // 16),
+        integrity=Integrity(view.repository, house.fields),
+        search=search,
+        api=Api(house.administration, auth.administrator, host=host),
         auth=auth,
         peers=peers,
         upload=Uploads(
-            sign_in=auth.user_for_upload,
-            incoming=store.incoming,
+            sign_in=uploader,
+            incoming=house.store.incoming,
             limits=_upload_limits(settings),
-            upload=view.repository.upload,
+            upload=house.publishing.upload,
         ),
         status=_status(house.upstreams),
         public_url=settings.server.public_url,
         reading_needs_user=settings.auth.read == "users",
         anyone_may_upload=settings.auth.upload == "anyone",
     )
+
+
+def _host(settings: Settings, peers: Peers) -> Callable[[web.BaseRequest], str | None]:
+    """By which host, with its port, pages of ours are reached."""
+    public = urlsplit(settings.server.public_url).netloc
+    return lambda request: public or peers.host(request.remote, request.headers)
 
 
 def _status(upstreams: Upstreams) -> Callable[[], bytes]:
@@ -244,6 +305,7 @@ def _upload_limits(settings: Settings) -> UploadLimits:
             max_members=settings.upload.max_members,
             seconds=settings.upload.timeout,
         ),
+        strict=settings.upload.strict,
         max_size=settings.upload.max_size,
         max_field=settings.upload.max_field,
     )
@@ -317,6 +379,10 @@ def _raise_limits() -> None:
     """As many open files as the system lets us have: each connection and each growing file is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -114,8 +114,9 @@ def launch(command: Sequence[str], environment: Mapping[str, str]) -> Server:
     )
     server = Server(process)
     threading.Thread(target=server._read, daemon=True).start()
-    assert server.ready.wait(START), f"no start within {START} s: {server.lines}"
-    assert server.url, "\n".join(server.lines)
+    if not server.ready.wait(START) or not server.url:
+        server.kill()
+        raise AssertionError(f"no start within {START} s:\n" + "\n".join(server.lines))
     return server
 
 

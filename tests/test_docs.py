@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from proxy.cli import yizhan
 from proxy.config import load
 from proxy.config.tables import every_setting
+from proxy.rights import WITHOUT_RULES
 from proxy.upstream.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +22,8 @@ README = ROOT / "README.md"
 
 HOME = {"HOME": "/home/wang"}
 COMPUTED = {"storage.state", "storage.cache", "auth.htpasswd"}
+NO_DEFAULT = {"right.user", "right.names", "right.may"}
+"""Of a table that does not stand there unless somebody writes it."""
 
 # A whole table as prose: each line behind a # and a space, as no setting is that is merely off.
 _TABLE = re.compile(r"^# \[\[index\]\]\n(?:# [a-z_]+ = .*\n)+", re.MULTILINE)
@@ -41,7 +44,7 @@ def entries() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     section, comment = "", list[str]()
     for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
-        if header := re.fullmatch(r"\[{1,2}([a-z]+)\]{1,2}", line):
+        if header := re.fullmatch(r"#?\[{1,2}([a-z]+)\]{1,2}", line):
             section = header[1]
         elif setting := _SETTING.match(line):
             name = f"{section}.{setting['key']}"
@@ -54,18 +57,22 @@ def entries() -> dict[str, Entry]:
     return found
 
 
-def commands_and_flags() -> list[str]:
-    commands = yizhan.commands
-    options = [item for command in commands.values() for item in command.params if isinstance(item, click.Option)]
-    return sorted({*(f"yizhan {name}" for name in commands), *(flag for option in options for flag in option.opts)})
+def commands_and_flags(group: click.Group = yizhan, words: str = "yizhan") -> list[str]:
+    """Each command as it is typed, those below others too, and each flag that any of them takes."""
+    found = set[str]()
+    for name, command in group.commands.items():
+        typed = f"{words} {name}"
+        found |= {flag for item in command.params if isinstance(item, click.Option) for flag in item.opts}
+        found |= set(commands_and_flags(command, typed)) if isinstance(command, click.Group) else {typed}
+    return sorted(found)
 
 
 def test_the_example_holds_every_setting_and_no_other() -> None:
     assert list(entries()) == [f"{section}.{key}" for section, key, _ in every_setting()]
 
 
-def test_only_what_is_computed_is_commented_out() -> None:
-    assert {name for name, entry in entries().items() if entry.off} == COMPUTED
+def test_only_what_is_computed_or_has_no_default_is_commented_out() -> None:
+    assert {name for name, entry in entries().items() if entry.off} == COMPUTED | NO_DEFAULT
 
 
 def test_the_example_is_the_defaults() -> None:
@@ -73,9 +80,11 @@ def test_the_example_is_the_defaults() -> None:
 
 
 def test_what_is_commented_out_is_accepted_once_it_is_not(tmp_path: Path) -> None:
-    text = re.sub(r"^#(?=[a-z_]+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^#(?=[a-z_]+ = |\[\[)", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     (tmp_path / "all.toml").write_text(text, encoding="utf-8")
-    assert load(tmp_path / "all.toml", environment={}).settings.htpasswd == Path("/etc/yizhan/htpasswd")
+    settings = load(tmp_path / "all.toml", environment={}).settings
+    assert settings.htpasswd == Path("/etc/yizhan/htpasswd")
+    assert settings.rules == WITHOUT_RULES
 
 
 def test_the_further_indexes_of_the_example_are_accepted_above_the_general_one(tmp_path: Path) -> None:

@@ -5,24 +5,34 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from proxy.storage import Names, People, Pins, PrivateFiles
+
 PACKAGE = Path(__file__).parent.parent / "proxy"
 
 CORE = {"errors", "simple", "policy"}
 FILES = {"part", "segments", "simple", "transfers"}
 MAY_IMPORT = {
     "__main__": {"cli"},
-    "cli": {"__init__", "build", "commands", "config", "errors", "ops", "status"},
-    "commands": CORE | {"__init__", "archive", "config", "status", "storage", "upload", "upstream", "upstreams"},
-    "config": {"errors", "simple", "upstream.presets"},
+    "cli": {"__init__", "administration", "build", "commands", "config", "errors", "ops", "status", "storage"},
+    "commands": CORE
+    | {"__init__", "archive", "config", "rights", "status", "storage", "upload", "upstream", "upstreams"},
+    "commands.office": CORE | {"administration", "config", "publishing", "rights", "storage", "web.control"},
+    "commands.names": {"administration"},
+    "commands.releases": {"administration", "simple"},
+    "commands.table": set[str](),
+    "commands.tokens": {"administration", "config"},
+    "config": {"errors", "rights", "simple", "upstream.presets"},
     "build": {"*"},
     "upstreams": {"*"},
     "status": {"upstream.health"},
     "errors": set[str](),
     "simple": {"errors"},
     "policy": {"errors", "simple"},
+    "rights": {"errors", "simple"},
     "archive": {"errors", "simple"},
     "upload": {"archive", "errors", "simple"},
-    "storage": {"policy", "simple"},
+    "strict": {"archive", "errors", "upload"},
+    "storage": {"policy", "rights", "simple"},
     "storage.disk_store": CORE | {"storage"},
     "storage.backup": {"errors", "storage"},
     "storage.ledger": {"errors", "simple"},
@@ -43,21 +53,44 @@ MAY_IMPORT = {
     "glimpses": {"errors", "lately", "simple", "transfers"},
     "download": FILES | {"doubts", "errors", "fetch", "glimpses", "leftovers", "storage"},
     "sources": CORE | {"storage"},
-    "merged": CORE,
+    "merged": CORE | {"storage"},
     "repository": CORE | {"download", "merged", "sources", "storage"},
+    "tokens": CORE | {"rights", "storage"},
+    "publishing": CORE | {"sources", "storage"},
+    "administration": CORE | {"config.values", "publishing", "rights", "storage", "tokens"},
     "upstream": CORE | {"download", "sources", "storage", "transfers"},
     "upstream.metadata": CORE | {"archive", "download", "lately", "storage", "transfers"},
-    "web": CORE | {"__init__", "archive", "config", "download", "ops", "repository", "sources", "storage", "upload"},
+    "web": CORE
+    | {
+        "__init__",
+        "archive",
+        "config",
+        "download",
+        "ops",
+        "repository",
+        "rights",
+        "sources",
+        "storage",
+        "strict",
+        "tokens",
+        "upload",
+    },
+    "web.api": {"administration", "errors", "rights"},
+    "web.control": {"administration", "errors", "rights"},
+    "web.same_site": {"errors"},
     "web.files": CORE | {"download", "glimpses", "repository", "storage"},
     "ops": {"errors"},
     "ops.banner": {"config"},
 }
 """A folder's entry holds for all in it that has no entry of its own; modules of one folder may know each other."""
 
-STORE = ("audit", "backup", "copying", "disk_store", "generation", "ledger", "recent", "restoring", "tree")
+STORE = (
+    *("audit", "backup", "copying", "disk_store", "generation", "ledger", "recent", "restoring", "schema"),
+    *("token_rows", "tree"),
+)
 """Modules of storage that know a Store's folder."""
 
-NO_IO = {"errors", "simple", "policy", "archive", "upload"}
+NO_IO = {"errors", "simple", "policy", "rights", "archive", "upload", "strict"}
 IO = {"aiohttp", "asyncio", "diskcache", "shutil", "socket", "sqlite3", "ssl", "subprocess", "tempfile"}
 
 MODULE_LINES, FUNCTION_LINES, REPOSITORY_LINES = 400, 50, 200
@@ -180,3 +213,9 @@ def test_modules_and_functions_are_short() -> None:
                 if lines > FUNCTION_LINES:
                     long.add(f"{module}.{node.name} has {lines} lines, more than {FUNCTION_LINES}")
     assert long == set()
+
+
+def test_the_store_is_four_protocols_of_at_most_five_verbs() -> None:
+    """Decision 36."""
+    for room in (PrivateFiles, Names, People, Pins):
+        assert len([verb for verb in vars(room) if not verb.startswith("_")]) <= 5

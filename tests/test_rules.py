@@ -19,6 +19,7 @@ from proxy.config import load
 from proxy.config.tables import Index
 from proxy.errors import BadUpload
 from proxy.policy import Policy
+from proxy.rights import Caller, everything
 from proxy.simple.model import HTML, JSON, TEXT
 from proxy.upstream.guard import Guard
 from proxy.upstream.sessions import open_sessions
@@ -119,10 +120,10 @@ async def test_no_shared_cache_keeps_what_only_users_may_read(
 ) -> None:
     """Decision 15."""
 
-    async def let_in(_: object) -> str:
-        return "ann"
+    async def let_in(_: object) -> Caller:
+        return everything("ann")
 
-    monkeypatch.setattr(client.app.auth, "user_for_reading", let_in)
+    monkeypatch.setattr(client.app.auth, "reader", let_in)
     await client.house.upload("ours", "ours-1.0-py3-none-any.whl")
     for place in (path, "/packages/ours-1.0-py3-none-any.whl"):
         answer = await client.ask(place)

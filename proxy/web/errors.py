@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -10,6 +11,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from ..errors import (
+    BadRequest,
     BadUpload,
     DiskFull,
     FileExists,
@@ -19,6 +21,7 @@ from ..errors import (
     OutOfUse,
     ProxyError,
     TooLarge,
+    TooManyTries,
     Unavailable,
 )
 from .auth import challenge_headers
@@ -29,6 +32,8 @@ STATUS: Mapping[type, HTTPStatus] = MappingProxyType(
         NotFound: HTTPStatus.NOT_FOUND,
         Forbidden: HTTPStatus.FORBIDDEN,
         NotSignedIn: HTTPStatus.UNAUTHORIZED,
+        TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
+        BadRequest: HTTPStatus.BAD_REQUEST,
         BadUpload: HTTPStatus.BAD_REQUEST,
         # Not 409: flit has a readable error for 400 alone, and the others know it by the words.
         FileExists: HTTPStatus.BAD_REQUEST,
@@ -68,9 +73,9 @@ def explain(request: web.BaseRequest, error: ProxyError) -> web.Response:
     """The answer to *request* that *error* is: its sentence as text, or as JSON where that is preferred (uv)."""
     status = status_of(error)
     headers = {**ALWAYS, "Cache-Control": "no-store"}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyTries):
         # Seconds: poetry fails on a date.
-        headers[hdrs.RETRY_AFTER] = str(int(error.retry_after))
+        headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after))
     if status == HTTPStatus.UNAUTHORIZED:
         headers.update(challenge_headers())
     if _prefers_json(request.headers.get(hdrs.ACCEPT, "")):

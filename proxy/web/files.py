@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import BinaryIO, Protocol
 
 from aiohttp import HttpVersion11, web
+from packaging.utils import NormalizedName
 
 from ..download import Download
 from ..errors import NotFound, ProxyError, UpstreamDown
@@ -47,10 +48,12 @@ class Files:
         self._patience = patience
         self._ahead = ahead
 
-    async def find(self, request: web.BaseRequest, path: str, filename: str) -> File:
+    async def find(
+        self, request: web.BaseRequest, path: str, filename: str, may: Callable[[NormalizedName], bool]
+    ) -> File:
         """As Repository.find, in a part of the time that a client waits for its answer."""
         async with self._in_time(request, f"Whether {filename} is on a page could not be found out in time."):
-            return await self._repository.find(path, filename)
+            return await self._repository.find(path, filename, may=may)
 
     async def answer(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
         """*file*, which the Repository found, whole or in part, or its head."""

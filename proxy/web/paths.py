@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from ..errors import NotFound
 from ..simple.model import METADATA
@@ -85,11 +86,60 @@ class Flat:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A project's legacy JSON document, or that of one *version* of it, as text; *at* as in Page (rules 89 and 90)."""
+
+    name: NormalizedName
+    version: str | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who a file comes from (PEP 740)."""
+
+    name: NormalizedName
+    version: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where `pip search` posts to (rule 91)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What changes private projects from afar."""
+
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
 class Robots:
     """robots.txt."""
 
 
-Target: TypeAlias = Front | Static | Health | Status | Root | Page | Uploaded | Held | Flat | Upload | Robots
+Target: TypeAlias = (
+    Front
+    | Static
+    | Health
+    | Status
+    | Root
+    | Page
+    | Uploaded
+    | Held
+    | Flat
+    | Upload
+    | Document
+    | Provenance
+    | Search
+    | Api
+    | Robots
+)
+
+NO_PROJECT = frozenset({"simple", "packages", "legacy", "pypi", "-"})
+"""What the first segment of `/<name>/json` cannot be (decision 18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +184,50 @@ def _target(segments: list[str], *, slash: bool) -> Target:
             return Held(_path(first, second, rest), _filename(filename))
         case ["packages", filename]:
             return Flat(_filename(filename))
-        case ["-", "static", filename]:
-            return Static(filename)
-        case ["-", "health"]:
-            return Health()
-        case ["-", "status"]:
-            return Status()
         case ["robots.txt"]:
             return Robots()
+        case ["-", *ours]:
+            return _ours(ours)
+    return _other_faces(segments, slash=slash)
+
+
+def _ours(segments: list[str]) -> Target:
+    """What only this server has, behind `/-/`."""
+    match segments:
+        case ["static", filename]:
+            return Static(filename)
+        case ["health"]:
+            return Health()
+        case ["status"]:
+            return Status()
+        case ["api", action]:
+            return Api(action)
     raise NotFound("There is nothing at this address.")
+
+
+def _other_faces(segments: list[str], *, slash: bool) -> Target:
+    """The index as older tools and PEP 740 ask for it."""
+    match segments:
+        case ["pypi"] | ["RPC2"]:
+            return Search()
+        case ["pypi", name, "json"] | ["simple", "pypi", name, "json"]:
+            # The second is what pip-tools makes of an index URL without `/simple/` at its end.
+            return _document(name, None, slash=slash)
+        case ["pypi", name, version, "json"] | ["simple", "pypi", name, version, "json"]:
+            return _document(name, version, slash=slash)
+        case [name, "json"] if name not in NO_PROJECT:
+            return _document(name, None, slash=slash)
+        case ["integrity", name, version, filename, "provenance"]:
+            return Provenance(parse_name(name), version, _filename(filename))
+    raise NotFound("There is nothing at this address.")
+
+
+def _document(text: str, version: str | None, *, slash: bool) -> Document:
+    name = parse_name(text)
+    if text == name:
+        return Document(name, version)
+    last = f"{name}/json" if version is None else f"{name}/{quote(_version(version))}/json"
+    return Document(name, version, at="../" * (last.count("/") + slash) + last)
 
 
 def _page(text: str, *, slash: bool) -> Page:
@@ -151,6 +236,13 @@ def _page(text: str, *, slash: bool) -> Page:
         return Page(name)
     # Relative to the last slash of what was asked: made by us, never an echo, and right behind any prefix.
     return Page(name, at=f"../{name}/" if slash else f"{name}/")
+
+
+def _version(text: str) -> str:
+    try:
+        return str(Version(text))
+    except ValueError:  # of InvalidVersion, and of more digits than an int may have
+        raise NotFound("That is not a version (PEP 440).") from None
 
 
 def _path(first: str, second: str, rest: str) -> str:
