@@ -19,7 +19,10 @@ import pytest
 RENAME, UNLINK, LINK, MKDIR = "?rename,?renameat,?renameat2", "?unlink,?unlinkat", "?link,?linkat", "?mkdir,?mkdirat"
 """Each of these has other numbers on other machines; a `?` excuses those that this one has not."""
 
-WATCHED = f"openat,write,pwrite64,fsync,fdatasync,sendto,{RENAME},{UNLINK},{LINK},{MKDIR}"
+WATCHED = f"openat,write,writev,pwrite64,ftruncate,fsync,fdatasync,sendto,{RENAME},{UNLINK},{LINK},{MKDIR}"
+"""What changes files, and what tells others."""
+
+EVERYTHING = "all"
 
 INJECTED = "(INJECTED)"
 
@@ -43,6 +46,7 @@ class Call:
     ended: int | None = None
     """None where it never came back."""
     result: str = ""
+    thread: str = ""
 
     @property
     def done(self) -> bool:
@@ -54,13 +58,13 @@ class Call:
 
 
 @contextmanager
-def attached(pid: int, file: Path, *, hurt: str = "") -> Iterator[Path]:
+def attached(pid: int, file: Path, *, hurt: str = "", watched: str = WATCHED) -> Iterator[Path]:
     """Watch the process *pid* and its threads, the trace in *file*; let go at the end, if the process still lives.
 
     *hurt* is what strace may inject, as in "fsync:signal=KILL:when=2": the call is not made then.  Each thread counts
     its calls for itself, from now on.
     """
-    command = ["strace", "-f", "-y", "-s", "24", "-o", str(file), "-e", f"trace={WATCHED}", "-e", "signal=none"]
+    command = ["strace", "-f", "-y", "-s", "24", "-o", str(file), "-e", f"trace={watched}", "-e", "signal=none"]
     command += ["-e", f"inject={hurt}"] if hurt else []
     with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True) as tracer:
         assert tracer.stderr is not None
@@ -84,7 +88,7 @@ def read_trace(file: Path) -> list[Call]:
         if found := _BEGUN.match(line):
             thread, name, rest = found.groups()
             open_calls[thread, name] = len(calls)
-            calls.append(Call(name, rest.removesuffix(" <unfinished ...>"), place))
+            calls.append(Call(name, rest.removesuffix(" <unfinished ...>"), place, thread=thread))
         elif found := _RESUMED.match(line):
             thread, name, rest = found.groups()
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import random
@@ -15,6 +16,9 @@ from itertools import chain, count
 from pathlib import Path
 
 import pytest
+
+from proxy.administration import Action, Delete, Reserve, Yank
+from proxy.web.control import asking
 
 from .. import daemon
 from ..upstream_server import running_upstream
@@ -76,6 +80,38 @@ def test_an_upload_is_on_the_disk_in_the_right_order_before_it_is_acknowledged(s
     places = list(chain.from_iterable(order))
     assert len(places) == len(order) + 2
     assert places == sorted(places)
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "action",
+    [
+        Yank(project=PROJECT, version="1.0", reason="broken"),
+        Delete(project=PROJECT, version="1.0", dry_run=False),
+        Reserve(project="later"),
+    ],
+    ids=lambda action: type(action).__name__.lower(),
+)
+def test_a_change_is_on_the_disk_before_it_is_acknowledged(site: Site, action: Action) -> None:
+    assert upload(site.server, Release(PROJECT, "1.0", SMALL)).status == 200
+    trace = site.folder / "trace"
+
+    async def act() -> None:
+        async with asking(site.folder / "state") as office:
+            await office.perform(action)
+
+    with attached(site.pid, trace):
+        asyncio.run(act())
+    calls = read_trace(trace)
+    committed, answer = first(calls, "fdatasync", "/store.db-wal>"), first(calls, "sendto", '"HTTP/1.1 200')
+    assert committed is not None
+    assert committed.ended is not None
+    assert answer is not None
+    logged = [call for call in calls if call.name == "pwrite64" and call.on("/store.db-wal>")]
+    assert max(call.ended or 0 for call in logged) < committed.begun
+    assert committed.ended < answer.begun
+    # No content goes before the row that lists it.
+    assert all(call.begun > committed.ended for call in calls if call.name.startswith("unlink") and call.on("/files/"))
 
 
 # Calls that fail
@@ -379,7 +415,8 @@ def test_a_harmed_private_file_is_never_served_and_others_are(
         assert refused.status == 503
         _is_one_sentence(refused.text, site)
     assert ask(site.server, page[well.filename]["target"]).body == well.body
-    assert [line for line in site.server.lines if "ERROR" in line and ill.filename in line]
+    # The line may come a moment after the answer.
+    wait_until(lambda: [line for line in site.server.lines if "ERROR" in line and ill.filename in line])
     # Uploading the same bytes again mends it.
     if harm is not folder:
         assert upload(site.server, ill).status == 200

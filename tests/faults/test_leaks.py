@@ -167,6 +167,8 @@ def routes(path: str) -> list[Callable[[str], str]]:
         "/{}/json",
         "/pypi/{}/json",
         "/pypi/{}/99.0/json",
+        "/simple/pypi/{}/json",
+        f"/integrity/{{}}/{THEIRS}/x-{THEIRS}-py3-none-any.whl/provenance",
         "/pypi/simple/{}/json",
         "/project/{}/",
         "/legacy/{}",
@@ -246,11 +248,11 @@ def told(log: Iterable[Request], name: str) -> list[str]:
 
 
 def taken_for_ours(target: str, answer: Answer) -> bool:
-    """Whether *answer* shows what stands upstream; an error may repeat what it was asked for."""
+    """Whether *answer* shows what stands upstream; an error or a redirect may repeat what it was asked for."""
     everything = answer.head + answer.body
     if MARK in everything or answer.status in (206, 304):
         return True
-    return THEIRS.encode() in everything and (answer.status < 400 or THEIRS not in target)
+    return THEIRS.encode() in everything and (answer.status < 300 or THEIRS not in target)
 
 
 @dataclass
@@ -297,7 +299,7 @@ async def house(tmp_path: Path, upstream: UpstreamServer) -> AsyncIterator[House
 async def remove(folder: Path, filename: str) -> None:
     """Take a private file off its page, while no server runs."""
     store = await asyncio.to_thread(DiskStore, folder / "state", now=lambda: datetime.now(UTC))
-    await store.remove(filename)
+    await store.remove([filename])
     await store.close()
 
 
@@ -468,7 +470,7 @@ async def test_a_name_that_becomes_private_while_its_page_is_written_is_not_show
 
     pages = ProjectPages(cast("Repository", Claimed()), Fields(private=False), room=1_000_000, now=time.time)
     request = make_mocked_request("GET", f"/simple/{CLAIMED}/", headers={"Accept": JSON})
-    answer = await pages.answer(request, canonicalize_name(CLAIMED), "")
+    answer = await pages.answer(request, canonicalize_name(CLAIMED), "", None)
     assert isinstance(answer.body, bytes)
     assert THEIRS.encode() not in answer.body
     assert pages.writes == 2
