@@ -110,6 +110,11 @@ class Workstation:
         return self.execute(f"from importlib.metadata import version; print(version({distribution!r}))")
 
 
+def operate(data: Path, *words: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+    """What an operator does at the machine that holds *data*: `yizhan` with *words*, whether a server runs or not."""
+    return run(sys.executable, "-m", "proxy", *words, "--data", str(data), ok=ok)
+
+
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """All that a program printed."""
     return done.stdout + done.stderr

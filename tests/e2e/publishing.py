@@ -140,7 +140,7 @@ class Tool(ABC):
     """What it compares with the index before it sends anything."""
     skips = False
     """Whether it can be told to leave out what exists."""
-    without_password = "This needs a user name and a password."
+    without_password = "This needs a user name and a password, or a token."
     """What is read where none is given."""
 
     def __init__(self, environments: Environments) -> None:

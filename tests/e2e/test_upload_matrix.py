@@ -19,12 +19,20 @@ import pytest
 from .. import make
 from ..daemon import Server, yizhan
 from ..upstream_server import UpstreamServer, running_upstream
-from .clients import Workstation, answered, fetch, said
-from .publishing import Account, Environments, Project, Tool
+from .clients import Workstation, answered, fetch, operate, said
+from .publishing import Account, Environments, Order, Project, Tool
 from .relay import relay
 from .uploaders import TOOLS
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+CONFIG = """\
+[private]
+reserved = ["acme-*"]
+
+[auth]
+failures = 1000  # each tool is wrong in its turn, all from one address
+"""
 
 QUICK = ("uv", "uv-check-url")
 """They are installed anyway, and take a tenth of a second: they run all cases always."""
@@ -42,6 +50,11 @@ def tools(*names: str, skips: bool | None = None) -> pytest.MarkDecorator:
         marks = [pytest.mark.real] if kind.requirements else []
         cases.append(pytest.param(name, marks=marks if name in (*QUICK, *names) else [*marks, pytest.mark.long]))
     return pytest.mark.parametrize("tool", cases, indirect=True)
+
+
+twine_alone = pytest.mark.parametrize("tool", [pytest.param("twine", marks=pytest.mark.real)], indirect=True)
+
+uv_alone = pytest.mark.parametrize("tool", ["uv"], indirect=True)
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,14 @@ class Site:
         """The answers to uploads so far."""
         return [access.status for access in answered(self.server) if access.method == "POST"]
 
+    def token(self, *words: str) -> Account:
+        """A new token of the one who may, as people give it to their tools; *words* are further options."""
+        made = operate(self.data, "token", "create", "--user", self.server.user, *words)
+        return Account(self.account.url, "__token__", made.stdout.strip())
+
+    def revoke(self, token: Account) -> None:
+        operate(self.data, "token", "revoke", token.password.split("_")[1])
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -83,7 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("data")
     with (
         running_upstream() as upstream,
-        yizhan(data, upstream=upstream.simple, config='[private]\nreserved = ["acme-*"]\n') as server,
+        yizhan(data, upstream=upstream.simple, config=CONFIG) as server,
     ):
         yield Site(server, upstream, data)
 
@@ -120,9 +141,10 @@ class Publishing:
         order = self.tool.as_told(self.project, url or account.url, *who)
         return self.tool.publish(self.project, order, *words)
 
-    def works(self, *words: str) -> str:
+    def works(self, *words: str, account: Account | None = None) -> str:
         """What is read where all is well."""
-        done = self.publish(*words)
+        account = account or self.site.account
+        done = self.publish(*words, user=account.user, password=account.password)
         assert done.returncode == 0, said(done)
         return said(done)
 
@@ -224,7 +246,7 @@ def test_what_was_damaged_on_its_way_is_refused_as_that(publishing: Publishing, 
 def test_a_wrong_password(publishing: Publishing, name: str) -> None:
     publishing.make(name)
     read = publishing.fails(401, user=publishing.site.account.user, password="a guess")
-    assert "The user name or the password is wrong." in read
+    assert "The user name or the password is wrong" in read
 
 
 @pytest.mark.usefixtures("changes_nothing")
@@ -248,6 +270,65 @@ def test_a_token_of_another_index(publishing: Publishing, name: str) -> None:
     assert re.search(r"(password|token) is wrong", read)
 
 
+@tools("twine")
+def test_a_token_for_the_project(publishing: Publishing, name: str) -> None:
+    """In place of a password, with which tools expect the name that the official index knows."""
+    publishing.tool.build(publishing.project, name)
+    token = publishing.site.token("--scope", name, "--expires", "1d")
+    publishing.works(account=token)
+    assert publishing.is_there(name)
+    uploads = [access for access in answered(publishing.site.server) if access.method == "POST"][-2:]
+    of = f"{publishing.site.server.user}:{token.password.split('_')[1]}"
+    assert [(access.user, access.status) for access in uploads] == [(of, 200), (of, 200)]
+
+
+@pytest.mark.usefixtures("changes_nothing")
+@tools("twine")
+def test_a_token_for_other_projects(publishing: Publishing, name: str) -> None:
+    publishing.make(name)
+    token = publishing.site.token("--scope", "others-*", "--scope", f"{name}-too")
+    read = publishing.fails(403, user=token.user, password=token.password)
+    who = publishing.site.server.user
+    assert f"This token of user '{who}' isn't allowed to upload to project '{name}'." in read
+
+
+@pytest.mark.usefixtures("changes_nothing")
+@uv_alone
+def test_a_token_for_reading(publishing: Publishing, name: str) -> None:
+    publishing.make(name)
+    token = publishing.site.token("--read-only")
+    read = publishing.fails(403, user=token.user, password=token.password)
+    assert f"isn't allowed to upload to project '{name}'." in read
+
+
+@tools("twine")
+def test_a_token_that_was_revoked(publishing: Publishing, name: str) -> None:
+    """After it was good."""
+    token = publishing.site.token()
+    publishing.make(name)
+    publishing.works(account=token)
+    stored = publishing.site.stored()
+    publishing.site.revoke(token)
+    publishing.make(f"{name}-again")
+    read = publishing.fails(401, user=token.user, password=token.password)
+    assert "the token is not valid any more." in read
+    assert publishing.site.stored() == stored
+
+
+@uv_alone
+def test_a_token_as_uv_is_told_of_it(publishing: Publishing, name: str) -> None:
+    """In the environment, as `yizhan token create` writes it for those who copy lines."""
+    publishing.make(name)
+    made = operate(publishing.site.data, "token", "create", "--user", publishing.site.server.user)
+    line = re.search(r"UV_PUBLISH_URL=\S+ UV_PUBLISH_TOKEN=TOKEN uv publish\n", made.stderr)
+    assert line is not None
+    told = {"UV_PUBLISH_URL": publishing.site.account.url, "UV_PUBLISH_TOKEN": made.stdout.strip()}
+    files = [str(file) for file in publishing.project.files]
+    done = publishing.tool.publish(publishing.project, Order(words=("publish", *files), environment=told))
+    assert done.returncode == 0, said(done)
+    assert publishing.is_there(name)
+
+
 @tools("flit")
 def test_one_of_several_servers_in_the_settings(publishing: Publishing, name: str) -> None:
     publishing.make(name)
@@ -262,6 +343,18 @@ def test_a_password_in_the_keyring(publishing: Publishing, name: str) -> None:
     publishing.make(name)
     order = publishing.tool.as_kept(publishing.project, publishing.site.account)
     done = publishing.tool.publish(publishing.project, order)
+    assert done.returncode == 0, said(done)
+    assert publishing.is_there(name)
+
+
+@twine_alone
+@pytest.mark.parametrize("where", ["settings", "keyring"])
+def test_a_token_that_is_kept(publishing: Publishing, name: str, where: str) -> None:
+    """Where people keep their passwords: in ~/.pypirc, or where the desktop does."""
+    publishing.make(name)
+    token = publishing.site.token("--scope", name)
+    tell = publishing.tool.as_configured if where == "settings" else publishing.tool.as_kept
+    done = publishing.tool.publish(publishing.project, tell(publishing.project, token))
     assert done.returncode == 0, said(done)
     assert publishing.is_there(name)
 

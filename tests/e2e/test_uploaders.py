@@ -108,7 +108,7 @@ def test_wrong_credentials_are_told_as_such(uploader: Uploader, server: Server, 
         refused = uploader.upload(server.url, file, user=user, ok=False)
         assert refused.returncode != 0
         assert "401" in said(refused)
-        assert "The user name or the password is wrong." in said(refused)
+        assert "The user name or the password is wrong, or the token is not valid any more." in said(refused)
     assert statuses(server, since) == [401, 401]
     # Nobody has claimed the name.
     assert f'href="{name}/"' not in fetch(server.simple).decode()
@@ -120,7 +120,7 @@ def test_missing_credentials_are_told_as_such(desk: Workstation, server: Server,
     refused = Uploader("twine", desk).upload(server.url, file, user=None, ok=False)
     assert refused.returncode != 0
     assert "401 Unauthorized" in said(refused)
-    assert "This needs a user name and a password." in said(refused)
+    assert "This needs a user name and a password, or a token." in said(refused)
     assert "Missing credentials" in said(Uploader("uv", desk).upload(server.url, file, user=None, ok=False))
     assert statuses(server, since) == [401]
 
@@ -136,7 +136,7 @@ def test_who_sends_megabytes_for_nothing_gets_to_read_why(uploader: Uploader, se
     """Answered before the body is read, and not with a broken pipe (decision 32)."""
     file = wheel(tmp_path, f"{uploader.tool}-big", payload=bytes(12_000_000))
     refused = uploader.upload(server.url, file, user=("nobody", "a guess"), ok=False)
-    assert "The user name or the password is wrong." in said(refused)
+    assert "The user name or the password is wrong, or the token is not valid any more." in said(refused)
 
 
 def test_a_name_of_the_index_is_refused_with_the_way_out(
@@ -239,7 +239,7 @@ def test_passwords_are_not_taken_from_the_internet_over_clear_http(uploader: Upl
         with relay(server.url, headers=STRANGER) as clear:
             refused = uploader.upload(clear.url, file, user=user, ok=False)
             assert "403" in said(refused)
-            assert "Passwords are not taken over plain http" in said(refused)
+            assert "Passwords and tokens are not taken over plain http" in said(refused)
         with relay(server.url, headers=STRANGER + "X-Forwarded-Proto: https\r\n") as secured:
             uploader.upload(secured.url, file, user=user)
         assert statuses(server, 0) == [403, 200]
