@@ -16,6 +16,9 @@ import msgspec
 
 OURS = "ours"
 
+PRINTED = 0.005
+"""How exact a printed figure is, as a part of it."""
+
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One thing measured of one contestant, once a round."""
@@ -47,12 +50,23 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """That *what* of ours is at most *factor* times that of *beside*."""
+    """What *what* of ours is to be: beside another's, or by itself."""
 
     case: str
     what: str
-    beside: str
+    beside: str | None = None
+    """Whose is to be multiplied with *factor*; where None, *factor* is the bound itself."""
     factor: float
+    least: bool = False
+    """*factor* is the least that will do, as of a rate; else it is the most."""
+
+    def reached(self, found: float) -> bool:
+        """To the digits that are printed."""
+        return found >= self.factor * (1 - PRINTED) if self.least else found <= self.factor * (1 + PRINTED)
+
+    @property
+    def bound(self) -> str:
+        return f"{'>=' if self.least else '<='} {_number(self.factor)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,7 @@ def table(report: Report, who: Sequence[str]) -> Iterator[str]:
         rows.append([case, *("" for _ in who)])
         for what in dict.fromkeys(one.what for one in report.figures if one.case == case):
             found = [report.find(case, what, one) for one in who]
-            rows.append([f"  {what}", *(_said(spread(one.rounds)) if one else "-" for one in found)])
+            rows.append([f"  {what}", *(said(spread(one.rounds)) if one else "-" for one in found)])
     yield from _aligned(rows)
     yield from (f"{name} is missing: {why}." for name, why in report.missing.items())
     yield from (f"Failed: {failure}" for failure in report.failures)
@@ -116,11 +130,20 @@ def judged(report: Report, aims: Sequence[Aim]) -> Iterator[str]:
     """The lines that say how ours stands to each aim; one whose baseline is missing is not judged."""
     rows = [["ours to theirs", "ratio", "aim", ""]]
     for aim in aims:
-        found = ratio(*(report.find(aim.case, aim.what, one) for one in (OURS, aim.beside)))
+        found = standing(report, aim)
         if found is not None:
-            verdict = "reached" if found.middle <= aim.factor else "short"
-            rows.append([f"{aim.case}: {aim.what}, beside {aim.beside}", str(found), f"<= {aim.factor:.2f}", verdict])
+            beside = f", beside {aim.beside}" if aim.beside else ""
+            verdict = "reached" if aim.reached(found.middle) else "short"
+            rows.append([f"{aim.case}: {aim.what}{beside}", str(found), aim.bound, verdict])
     yield from _aligned(rows)
+
+
+def standing(report: Report, aim: Aim) -> Spread | None:
+    """What *aim* is about: a ratio, or ours by itself; None where it was not measured."""
+    mine = report.find(aim.case, aim.what, OURS)
+    if aim.beside is not None:
+        return ratio(mine, report.find(aim.case, aim.what, aim.beside))
+    return spread(mine.rounds) if mine is not None else None
 
 
 def against(report: Report, earlier: Report) -> Iterator[str]:
@@ -169,7 +192,7 @@ def read(path: Path) -> Report:
     return msgspec.json.decode(path.read_bytes(), type=Report)
 
 
-def _said(spread: Spread | None) -> str:
+def said(spread: Spread | None) -> str:
     return "failed" if spread is None else str(spread)
 
 

@@ -39,24 +39,24 @@ class Download:
     whole: float
 
 
-def download(base: str, tree: Tree, project: str) -> Download:
-    """Fetch the newest wheel of *project* from the server at *base* as a client does: the page first.
+def download(index: str, tree: Tree, project: str) -> Download:
+    """Fetch the newest wheel of *project* from the index at *index* as a client does: the page first.
 
     Raise Wrong where its bytes are not the tree's, OSError or http.client.HTTPException where there is no answer.
     """
     item = tree.newest(project)
     buffer = memoryview(bytearray(b"-") * item.size)  # touched, so that the clock sees no page faults
-    server = urlsplit(base)
+    server = urlsplit(index)
     connection = HTTPConnection(server.hostname or "", server.port, timeout=LIMIT)
     try:
         asked = time.monotonic()
-        url = urljoin(base, f"simple/{project}/")
+        url = f"{index}{project}/"
         page = json.loads(_ask(connection, url, accept=JSON).read())
         paged = time.monotonic() - asked
         link = next(file["url"] for file in page["files"] if file["filename"] == item.filename)
         link = urljoin(url, link)
         if urlsplit(link).netloc != server.netloc:
-            raise Wrong(f"{base} sends its clients elsewhere: {link}")
+            raise Wrong(f"{index} sends its clients elsewhere: {link}")
         asked = time.monotonic()
         answer = _ask(connection, link)
         received = answer.readinto(buffer[:1])
@@ -67,7 +67,7 @@ def download(base: str, tree: Tree, project: str) -> Download:
     finally:
         connection.close()
     if received != item.size or hashlib.sha256(buffer).hexdigest() != item.sha256:
-        raise Wrong(f"{base} gave other bytes for {item.filename}: {received} of {item.size}.")
+        raise Wrong(f"{index} gave other bytes for {item.filename}: {received} of {item.size}.")
     return Download(page=paged, first_byte=first_byte, whole=whole)
 
 
@@ -88,8 +88,8 @@ class Installer:
         # Starting the interpreter to ask what it is takes longer than all of uv's own work; users do so once.
         self._uv("pip", "list", cache=self._seed)
 
-    def install(self, base: str, tree: Tree) -> float:
-        """The seconds that `uv pip install` of the tree's ROOT takes from the index at *base*.
+    def install(self, index: str, tree: Tree) -> float:
+        """The seconds that `uv pip install` of the tree's ROOT takes from the index at *index*.
 
         Raise Wrong where what is installed then is not what the tree's wheels hold, CalledProcessError where uv fails.
         """
@@ -97,9 +97,9 @@ class Installer:
         for old in (cache, target):
             shutil.rmtree(old, ignore_errors=True)
         shutil.copytree(self._seed, cache)
-        index = ("--target", str(target), "--default-index", f"{base}simple/")
+        to = ("--target", str(target), "--default-index", index)
         began = time.monotonic()
-        self._uv("pip", "install", *index, ROOT, cache=cache)
+        self._uv("pip", "install", *to, ROOT, cache=cache)
         took = time.monotonic() - began
         _check(target, tree)
         return took

@@ -31,7 +31,8 @@ PAGES = (
 class Files:
     """Answers from *tree*, *rate* bytes a second to each connection (0: as fast as it can), and logs to *log*."""
 
-    def __init__(self, tree: Path, log: Path, rate: int) -> None:
+    def __init__(self, tree: Path, log: Path, rate: int, *, html: bool = False) -> None:
+        self._pages = () if html else PAGES
         self._tree = tree
         self._log = log.open("ab", buffering=0)
         self._rate = rate
@@ -80,7 +81,8 @@ class Files:
         if request.path.startswith("/simple/") and request.path.endswith("/"):
             accepted = request.headers.get("Accept", "").lower()
             content_type, page = next(
-                ((said, page) for said, page in PAGES if said in accepted), ("text/html; charset=utf-8", "index.html")
+                ((said, page) for said, page in self._pages if said in accepted),
+                ("text/html; charset=utf-8", "index.html"),
             )
             path /= page
         return path if path.is_relative_to(self._tree) and path.is_file() else None, content_type
@@ -117,8 +119,9 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, metavar="FILE")
     parser.add_argument("--ports", type=int, nargs="+", required=True, metavar="PORT")
     parser.add_argument("--rate", type=int, default=RATE, metavar="BYTES", help="a second and connection; 0: no limit")
+    parser.add_argument("--html", action="store_true", help="know no other representation of a page")
     options = parser.parse_args()
-    asyncio.run(serve(Files(options.tree.resolve(), options.log, options.rate), options.ports))
+    asyncio.run(serve(Files(options.tree.resolve(), options.log, options.rate, html=options.html), options.ports))
 
 
 if __name__ == "__main__":

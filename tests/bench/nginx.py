@@ -35,14 +35,17 @@ http {{
 {body}}}
 """
 
+_KINDS = """\
+    "~*application/vnd\\.pypi\\.simple\\.v1\\+json" ".v1_json";
+    "~*application/vnd\\.pypi\\.simple\\.v1\\+html" ".v1_html";
+"""
+
 _MIRROR = """\
   log_format requests escape=json '{log_format}';
   access_log {folder}/{log} requests;
   map $http_accept $suffix {{
     default ".html";
-    "~*application/vnd\\.pypi\\.simple\\.v1\\+json" ".v1_json";
-    "~*application/vnd\\.pypi\\.simple\\.v1\\+html" ".v1_html";
-    "~*text/html" ".html";
+{kinds}    "~*text/html" ".html";
   }}
   server {{
     {listen}
@@ -72,6 +75,7 @@ _CACHE = """\
     {servers}
     {keepalive}
   }}
+  {gzip}
   server {{
     listen {host}:{port} backlog=1024;
     location / {{
@@ -83,6 +87,8 @@ _CACHE = """\
   }}
 """
 
+_GZIP = "gzip on; gzip_proxied any; gzip_types application/vnd.pypi.simple.v1+json application/vnd.pypi.simple.v1+html;"
+
 KEEPALIVE = 64
 """Idle connections to the mirrors that a worker keeps: more than uv ever opens."""
 
@@ -92,12 +98,16 @@ def program() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/local/bin")
 
 
-def mirror(folder: Path, tree: Path, ports: Sequence[int], rate: int = RATE) -> Path:
-    """Write into *folder* the configuration of one server of *tree* on *ports*; *rate* 0 is as fast as it can."""
+def mirror(folder: Path, tree: Path, ports: Sequence[int], rate: int = RATE, *, html: bool = False) -> Path:
+    """Write into *folder* the configuration of one server of *tree* on *ports*; *rate* 0 is as fast as it can.
+
+    *html*: it knows no other representation of a page.
+    """
     body = _MIRROR.format(
         log_format=LOG_FORMAT,
         folder=folder,
         log=LOG,
+        kinds="" if html else _KINDS,
         listen=" ".join(f"listen {HOST}:{port} backlog=1024;" for port in ports),
         tree=tree,
         rate=rate,
@@ -105,16 +115,18 @@ def mirror(folder: Path, tree: Path, ports: Sequence[int], rate: int = RATE) -> 
     return _write(folder, body, workers=2)
 
 
-def cache(folder: Path, mirrors: Sequence[str], port: int, *, keepalive: bool) -> Path:
+def cache(folder: Path, mirrors: Sequence[str], port: int, *, keepalive: bool, gzip: bool = False) -> Path:
     """Write into *folder* the configuration of a `proxy_cache` on *port* before *mirrors* (URLs).
 
     *keepalive*: reuse connections to the mirrors, which takes three more lines than the plain `proxy_pass` has.
+    *gzip*: compress pages for clients that ask for it, as Debian's own nginx.conf does for HTML.
     One worker: idle connections belong to a worker, so that two would find half of them each.
     """
     body = _CACHE.format(
         folder=folder,
         servers=" ".join(f"server {urlsplit(url).netloc};" for url in mirrors),
         keepalive=f"keepalive {KEEPALIVE};" if keepalive else "",
+        gzip=_GZIP if gzip else "",
         host=HOST,
         port=port,
         http11='proxy_http_version 1.1; proxy_set_header Connection "";' if keepalive else "",

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,20 +34,24 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running(command: Sequence[str], *, ports: Sequence[int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], *, ports: Sequence[int], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command* until the block ends, from when it listens on all *ports*; what it prints goes to *log*.
 
-    Raise RuntimeError, with what it printed, where it does not come to listen or ends by itself before that.
+    *environment* is added to this machine's.  Raise RuntimeError, with what it printed, where it does not come to
+    listen or ends by itself before that.
     """
     with log.open("ab") as printed:
-        process = subprocess.Popen(command, stdout=printed, stderr=printed, env=clean_environment())
+        around = {**clean_environment(), **(environment or {})}
+        process = subprocess.Popen(command, stdout=printed, stderr=printed, env=around)
     try:
         deadline = time.monotonic() + START
         while not all(_listens(port) for port in ports):
             if process.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise RuntimeError(f"{command[0]} does not listen on {list(ports)}: {said}")
-            time.sleep(0.02)
+            time.sleep(0.005)
         yield process
     finally:
         process.terminate()

@@ -17,13 +17,10 @@ The aims hold beside `nginx`, the better of the two.  Only loopback is used.
 from __future__ import annotations
 
 import argparse
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -33,15 +30,14 @@ from tests.daemon import program
 
 from . import nginx
 from .access import Request
-from .contestants import Contestant, Direct, Given, Nginx, Ours
+from .console import teller, work_folder
+from .contestants import DIRECT, NGINX, Contestant, Direct, Given, Nginx, Ours
 from .figures import OURS, Aim, Figure, Gathered, Report, against, judged, machine, read, table, write
 from .measure import Installer, Wrong, download
 from .stage import Stage, stage
 from .tree import MB, ROOT, Shape, Tree, lay
 
-NGINX = "nginx"
 PLAIN = "nginx-plain"
-DIRECT = "direct"
 
 FIFTY = "one file of 50 MB, cold"
 BIG = "one file of 500 MB, cold"
@@ -57,8 +53,16 @@ AIMS = (
 )
 
 
-FAILURES = (Wrong, OSError, HTTPException, RuntimeError, AssertionError, subprocess.SubprocessError)
+FAILURES = (
+    *(Wrong, OSError, HTTPException, RuntimeError, AssertionError, subprocess.SubprocessError),
+    *(LookupError, ValueError, StopIteration),
+)
 """What comes of a contestant that does not start, does not answer or answers wrongly: the others are measured still."""
+
+
+def contestants(ours: Contestant) -> list[Contestant]:
+    """Everybody who is measured, in the order of the table's columns."""
+    return [Direct(), Nginx(NGINX, keepalive=True), Nginx(PLAIN, keepalive=False), ours]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +72,22 @@ class Case:
     name: str
     who: frozenset[str]
     measure: Callable[[str], Mapping[str, float]]
-    """The figures of the server at a URL."""
+    """The figures of the server whose Simple index is at a URL."""
 
 
 def cases(tree: Tree, installer: Installer, *, big: bool) -> list[Case]:
     """What is measured, in this order."""
 
     def file(project: str) -> Callable[[str], Mapping[str, float]]:
-        def measured(base: str) -> Mapping[str, float]:
-            found = download(base, tree, project)
+        def measured(index: str) -> Mapping[str, float]:
+            found = download(index, tree, project)
             return {"page, s": found.page, "first byte, s": found.first_byte, WHOLE: found.whole}
 
         return measured
 
     everyone = frozenset({DIRECT, NGINX, PLAIN, OURS})
     found = [
-        Case(TREE, everyone, lambda base: {WHOLE: installer.install(base, tree)}),
+        Case(TREE, everyone, lambda index: {WHOLE: installer.install(index, tree)}),
         Case(FIFTY, frozenset({DIRECT, NGINX, OURS}), file("bench-50m")),
     ]
     if big:
@@ -125,8 +129,8 @@ def measured(stage: Stage, contestant: Contestant, case: Case) -> Mapping[str, f
     """The figures of *case*, with a fresh *contestant*."""
     with tempfile.TemporaryDirectory(dir=stage.tree.folder.parent) as folder:
         mark = stage.log.mark()
-        with contestant.running(Path(folder), stage.mirrors) as base:
-            figures = case.measure(base)
+        with contestant.running(Path(folder), stage.mirrors) as server:
+            figures = case.measure(server.index)
             stage.log.settle()
         stage.log.settle()  # what the stop cut off is logged too
         return {**figures, **upstream_cost(stage.log.since(mark))}
@@ -134,13 +138,12 @@ def measured(stage: Stage, contestant: Contestant, case: Case) -> Mapping[str, f
 
 def main() -> None:
     options = _options()
-    told = _teller()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what runs below ends too
+    told = teller()
     around = machine(("nginx", nginx.program(), "-v"), ("uv", program("uv"), "--version"))
     ours = Given(options.ours) if options.ours else Ours()
-    contestants: list[Contestant] = [Direct(), Nginx(NGINX, keepalive=True), Nginx(PLAIN, keepalive=False), ours]
+    others = contestants(ours)
     shape = Shape() if options.big else Shape().without_big()
-    with _work(options.work) as work:
+    with work_folder(options.work) as work:
         told("building the tree")
         tree = lay(work / "tree", shape, told)
         for one in (ROOT, "bench-50m", *(["bench-500m"] if options.big else [])):
@@ -149,20 +152,20 @@ def main() -> None:
         with stage(work / "mirrors", tree, first_port=options.port) as staged:
             if options.ours:
                 told(f"mirrors: {' '.join(f'{url}simple/' for url in staged.mirrors)}")
-            able = [one for one in contestants if one.missing is None]
+            able = [one for one in others if one.missing is None]
             figures, failures = run(staged, able, cases(tree, installer, big=options.big), options.rounds, told)
     report = Report(
         bench="upstream",
         at=datetime.now(UTC),
         machine=around,
         figures=figures,
-        missing={one.name: one.missing for one in contestants if one.missing is not None},
+        missing={one.name: one.missing for one in others if one.missing is not None},
         failures=failures,
     )
     told("")
     print(f"{report.at:%Y-%m-%d %H:%M} UTC, {', '.join(f'{key} {value}' for key, value in report.machine.items())}")
     print(f"{options.rounds} rounds: the middle (least-most)\n")
-    print("\n".join([*table(report, [one.name for one in contestants]), "", *judged(report, AIMS)]))
+    print("\n".join([*table(report, [one.name for one in others]), "", *judged(report, AIMS)]))
     if options.against:
         print("\n" + "\n".join(against(report, read(options.against))))
     if options.json:
@@ -192,25 +195,6 @@ def _options() -> argparse.Namespace:
     if options.ours and not options.ours.endswith("/"):
         options.ours += "/"
     return options
-
-
-@contextmanager
-def _work(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        kept.mkdir(parents=True, exist_ok=True)
-        for old in ("mirrors", "uv"):
-            shutil.rmtree(kept / old, ignore_errors=True)
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="yizhan-bench-") as folder:
-        yield Path(folder)
-
-
-def _teller() -> Callable[[str], None]:
-    """Says what goes on, on a terminal only, in one line."""
-    if not sys.stderr.isatty():
-        return lambda _: None
-    return lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
