@@ -55,14 +55,14 @@ MUTATIONS = (
         module="policy.py",
         old='return self.claim == "explicit" and not self.route(name, claims).local',
         new="return False",
-        test="tests/test_repository.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out",
+        test="tests/test_publishing.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out",
     ),
     Mutation(
         id="unknown-taken-for-free",
-        module="repository.py",
+        module="publishing.py",
         old='raise Forbidden(f"Whether {name} exists at the index could not be asked now. {allow}") from None',
         new="return",
-        test="tests/test_repository.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked",
+        test="tests/test_publishing.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked",
     ),
     Mutation(
         id="claim-during-the-question-missed",
@@ -175,8 +175,8 @@ MUTATIONS = (
     Mutation(
         id="claim-goes-with-the-last-file",
         module="storage/ledger.py",
-        old='self._connection.execute("INSERT INTO tombstones VALUES (?)", (filename,))',
-        new='self._connection.execute("INSERT INTO tombstones VALUES (?)", (filename,))\n'
+        old='self._connection.execute("INSERT INTO tombstones (filename) VALUES (?)", (filename,))',
+        new='self._connection.execute("INSERT INTO tombstones (filename) VALUES (?)", (filename,))\n'
         '        self._connection.execute("DELETE FROM names WHERE name NOT IN (SELECT name FROM files)")',
         test="tests/test_stores.py::TestDiskStore::test_a_name_is_claimed_with_its_first_file_and_for_ever",
     ),
@@ -305,8 +305,8 @@ MUTATIONS = (
     Mutation(
         id="liars-glimpse-remembered",
         module="glimpses.py",
-        old="(key, begin, end, avoid)",
-        new="(key, begin, end)",
+        old="whole_key = file.filename, key, begin, end, avoid",
+        new="whole_key = file.filename, key, begin, end",
         test="tests/test_glimpses.py::test_what_a_liar_gave_is_not_given_again_once_he_is_known",
     ),
     Mutation(
@@ -361,10 +361,10 @@ MUTATIONS = (
     ),
     Mutation(
         id="withdrawn-from-nowhere",
-        module="repository.py",
+        module="publishing.py",
         old="self._upstream.withdraw(name)",
         new="pass",
-        test="tests/test_repository.py::test_a_first_upload_takes_the_name_away_from_the_index",
+        test="tests/test_publishing.py::test_a_first_upload_takes_the_name_away_from_the_index",
     ),
     Mutation(
         id="two-indexes-share-a-download",
@@ -702,7 +702,7 @@ MUTATIONS = (
     Mutation(
         id="written-for-each-request",
         module="web/index.py",
-        old="if held is None or held.project is not project:",
+        old="if held is None or held.project is not project or held.base not in (EVERY_BASE, base):",
         new="if True:",
         test="tests/test_index.py::test_a_warm_request_writes_nothing",
     ),
@@ -759,8 +759,8 @@ MUTATIONS = (
     Mutation(
         id="anybody-uploads",
         module="web/uploads.py",
-        old="            await self._sign_in(request)\n",
-        new="",
+        old="caller = await self._sign_in(request)",
+        new='caller = __import__("proxy.rights").rights.everything()',
         test="tests/test_web_uploads.py::test_who_waits_to_be_asked_for_the_body_is_asked_or_refused",
     ),
     Mutation(
@@ -815,8 +815,11 @@ MUTATIONS = (
     Mutation(
         id="closed-index-read-by-all",
         module="web/app.py",
-        old='        await self.auth.user_for_reading(request)\n        if request.method not in {"GET", "HEAD"}:',
-        new='        if request.method not in {"GET", "HEAD"}:',
+        old='caller = await self.auth.reader(request)\n        if request.method not in {"GET", "HEAD"}:',
+        new=(
+            'caller = __import__("proxy.rights").rights.anyone(["read"])\n'
+            '        if request.method not in {"GET", "HEAD"}:'
+        ),
         test="tests/test_index.py::test_a_closed_index_asks_for_a_password_everywhere",
     ),
     Mutation(
@@ -839,6 +842,132 @@ MUTATIONS = (
         old="{escaped(record.getMessage())}",
         new="{record.getMessage()}",
         test="tests/test_logs.py::test_what_a_stranger_sends_stays_on_one_line",
+    ),
+    Mutation(
+        id="revoked-in-the-backup-forgotten",
+        module="storage/ledger.py",
+        old="                self._connection.execute(_REVOKED_THERE)\n",
+        new="",
+        test="tests/test_backup.py::test_no_token_that_was_revoked_is_good_again",
+    ),
+    Mutation(
+        id="readmitted-comes-back",
+        module="storage/restoring.py",
+        old=" or filename in now.readmitted",
+        new="",
+        test="tests/test_backup.py::test_what_was_deleted_and_readmitted_since_does_not_come_back",
+    ),
+    Mutation(
+        id="changed-without-a-transaction",
+        module="storage/disk_store.py",
+        old="with self._writing.changing():\n            job()",
+        new="if True:\n            job()",
+        test="tests/test_stores.py::test_a_change_that_cannot_be_committed_is_none_and_the_next_one_is_fine",
+    ),
+    Mutation(
+        id="adding-without-a-lock",
+        module="publishing.py",
+        old="            async with self._changing:",
+        new="            if True:",
+        test="tests/test_publishing.py::test_of_names_like_each_other_that_come_at_once_one_is_taken",
+    ),
+    Mutation(
+        id="token-of-a-user-who-left",
+        module="web/auth.py",
+        old="if token is not None and await self._users.knows(token.user):",
+        new="if token is not None:",
+        test="tests/test_auth.py::test_who_leaves_the_file_loses_all_rights_within_a_minute",
+    ),
+    Mutation(
+        id="revoked-token-taken",
+        module="tokens.py",
+        old=" or token.revoked is not None:",
+        new=":",
+        test="tests/test_tokens.py::test_a_revoked_token_is_worth_nothing_at_once",
+    ),
+    Mutation(
+        id="links-followed",
+        module="archive/tars.py",
+        old="if links and not links.isdisjoint(_upwards(path)):",
+        new="if False:",
+        test="tests/test_archive.py::test_nothing_is_reached_through_a_link",
+    ),
+    Mutation(
+        id="headers-that-lie-believed",
+        module="archive/zips.py",
+        old="    if not agree:",
+        new="    if False:",
+        test="tests/test_archive.py::test_a_member_that_contradicts_the_directory_is_refused",
+    ),
+    Mutation(
+        id="wrong-record-let-in-strictly",
+        module="strict.py",
+        old="if contents.remark is not None:",
+        new="if False:",
+        test="tests/test_strict.py::test_a_wheel_that_was_changed_after_it_was_listed_is_refused",
+    ),
+    Mutation(
+        id="plus-left-in-documents",
+        module="simple/legacy_document.py",
+        old="quote(file.filename)",
+        new="quote(file.filename, safe='+')",
+        test="tests/test_documents.py::test_a_url_is_what_pip_makes_of_our_link",
+    ),
+    Mutation(
+        id="document-types-read",
+        module="simple/xmlrpc.py",
+        old="        parser.StartDoctypeDeclHandler = self._refuse\n",
+        new="",
+        test="tests/test_search.py::test_what_is_no_plain_call_is_a_fault",
+    ),
+    Mutation(
+        id="private-names-found-outside",
+        module="web/search.py",
+        old="for name in seen if self._repository.shows(name, claims))",
+        new="for name in seen)",
+        test="tests/test_search.py::test_a_public_project_is_never_shown_for_a_private_name",
+    ),
+    Mutation(
+        id="private-name-still-fetched",
+        module="download.py",
+        old="        self._glimpses.withdraw(name)\n",
+        new="",
+        test="tests/test_download.py::test_what_is_looked_at_of_a_name_that_becomes_private_is_asked_no_longer",
+    ),
+    Mutation(
+        id="cancelled-change-lets-go",
+        module="publishing.py",
+        old="return await asyncio.shield(task)",
+        new="return await task",
+        test="tests/test_publishing.py::test_a_change_whose_asker_is_gone_is_finished_before_the_next_one_looks",
+    ),
+    Mutation(
+        id="deleted-taken-for-damaged",
+        module="storage/disk_store.py",
+        old="if not self._reading.holds(file.path):",
+        new="if False:",
+        test="tests/test_stores.py::test_a_file_that_is_deleted_while_it_is_opened_is_gone_and_not_damaged",
+    ),
+    Mutation(
+        id="rights-before-the-look-alone",
+        module="repository.py",
+        old="if ours is not None and closed is None:",
+        new="if ours is not None:",
+        test="tests/test_repository.py::test_a_file_that_becomes_private_while_it_is_looked_for_is_none_for_who_may_not_read_it",
+    ),
+    Mutation(
+        id="backups-word-dropped",
+        module="storage/restoring.py",
+        old="tuple(sorted(otherwise))",
+        new="()",
+        test="tests/test_backup.py::test_what_the_backup_says_otherwise_of_files_that_are_here_is_told",
+    ),
+    Mutation(
+        id="state-folder-not-synced",
+        module="storage/tree.py",
+        old="    for new in made:\n        sync(new.parent)",
+        new="    for new in made:\n        repr(new.parent)",
+        test="tests/faults/test_powercut.py::test_what_was_promised_outlives_a_power_cut_at_any_moment",
     ),
     Mutation(
         id="reserved-and-overlaid-at-once",

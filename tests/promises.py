@@ -262,6 +262,82 @@ rule-74  quarantined means no files
     tests/test_simple_write.py::test_a_projects_state_is_at_the_top_level
 rule-75  POST to the index: 405
     tests/test_index.py::test_a_post_to_the_index_names_the_upload_address
+rule-76  Basic and Bearer, any name, any bytes
+    tests/test_auth.py::test_every_401_carries_the_challenge
+    tests/test_auth.py::test_names_and_passwords_beyond_ascii_arrive_whole
+    tests/test_auth.py::test_a_token_is_taken_as_any_users_password_and_as_a_bearers
+    tests/test_auth.py::test_a_token_in_place_of_the_name_needs_no_password
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/e2e/test_tokens.py::test_a_token_opens_the_index_wherever_it_is_kept
+rule-77  who has not signed in: 401, never 404
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/test_index.py::test_a_closed_index_asks_for_a_password_everywhere
+    tests/e2e/test_uploaders.py::test_where_reading_is_for_users_the_index_url_carries_them
+    tests/e2e/test_tokens.py::test_a_private_name_that_uv_may_not_read_is_not_taken_from_the_next_index
+rule-78  files on the host of their index
+    tests/test_index.py::test_links_are_relative_and_end_in_the_filename
+    tests/e2e/test_uploaders.py::test_where_reading_is_for_users_the_index_url_carries_them
+    tests/e2e/test_documents.py::test_where_reading_is_for_users_pip_compile_takes_them_from_our_json_too
+rule-79  one lock for all routes, before 304 and 404
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/test_closed_reading.py::test_who_has_no_right_to_a_project_sees_nothing_of_it_at_any_address
+    tests/test_closed_reading.py::test_what_a_stranger_is_told_does_not_depend_on_what_there_is
+    tests/test_closed_reading.py::test_a_list_that_one_has_seen_is_not_confirmed_to_another
+    tests/e2e/test_documents.py::test_where_reading_is_for_users_nobody_else_learns_what_is_here
+rule-80  no page to sign in at, no cookies
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/test_closed_reading.py::test_who_may_read_a_project_reads_it_at_every_address
+rule-81  wrong credentials end an upload
+    tests/test_auth.py::test_a_401_does_not_tell_whether_the_user_exists
+    tests/e2e/test_upload_matrix.py::test_a_wrong_password
+    tests/e2e/test_upload_matrix.py::test_a_token_of_another_index
+    tests/e2e/test_upload_matrix.py::test_a_token_that_was_revoked
+rule-82  probes for trusted publishing: 404 soon
+    tests/test_index.py::test_what_is_not_here_is_a_plain_404
+    tests/e2e/test_tokens.py::test_a_probe_for_trusted_publishing_is_answered_at_once
+rule-86  an upload is seen before its 200
+    tests/test_index.py::test_an_upload_shows_at_once_in_every_representation
+    tests/test_rules.py::test_a_404_is_forgotten_with_the_first_upload
+    tests/test_documents.py::test_a_document_changes_with_the_page
+    tests/test_stores.py::test_other_processes_see_a_change_at_once
+    tests/test_stores.py::test_others_are_told_of_a_change_once_it_is_on_the_disk
+rule-89  the JSON of a project and of a version
+    tests/test_documents.py::test_a_document_has_warehouses_keys
+    tests/test_documents.py::test_a_file_is_described_as_warehouse_does
+    tests/test_documents.py::test_a_version_has_a_document_of_its_own
+    tests/test_documents.py::test_a_version_is_matched_however_it_is_spelled
+    tests/test_documents.py::test_info_is_of_the_newest_release_that_people_want
+    tests/test_documents.py::test_a_project_without_files_is_not_found
+    tests/test_paths.py::test_what_a_target_asks_for
+rule-90  who reads it: hashes without a download
+    tests/test_documents.py::test_a_url_is_what_pip_makes_of_our_link
+    tests/test_documents.py::test_a_document_is_the_same_at_all_its_addresses
+    tests/test_documents.py::test_text_that_is_not_there_is_empty_and_no_requirements_are_null
+    tests/e2e/test_documents.py::test_pip_compile_takes_all_hashes_from_our_json
+    tests/e2e/test_documents.py::test_an_older_pip_compile_takes_them_too
+    tests/e2e/test_documents.py::test_pip_compile_downloads_what_has_no_json
+    tests/e2e/test_documents.py::test_where_reading_is_for_users_pip_compile_takes_them_from_our_json_too
+rule-91  pip search, and a Fault for the rest
+    tests/test_search.py::test_a_private_project_is_found_by_name_and_by_summary
+    tests/test_search.py::test_every_other_method_is_a_fault_that_says_where_to_look
+    tests/test_search.py::test_hostile_calls_are_answered_with_a_fault
+    tests/test_search.py::test_any_bytes_are_a_call_or_a_fault
+    tests/e2e/test_documents.py::test_pip_search_prints_what_is_here
+    tests/e2e/test_documents.py::test_pip_shows_a_fault_as_one_line
+rule-92  provenance, and its media types
+    tests/test_integrity.py::test_a_page_names_the_provenance_of_a_file_and_there_it_is
+    tests/test_integrity.py::test_the_media_type_that_each_client_gets
+    tests/test_integrity.py::test_what_is_not_ours_is_404_as_json_and_no_index_is_asked
+    tests/test_integrity.py::test_the_provenance_of_an_indexs_file_is_where_the_index_says
+rule-93  what old clients ask for
+    tests/test_index.py::test_what_is_not_here_is_a_plain_404
+    tests/test_paths.py::test_what_a_target_asks_for
+    tests/test_upload.py::test_actions_of_old_are_out_of_use_even_without_a_file
+    tests/test_rules.py::test_every_route_answers_head_as_it_answers_get
+rule-94  what hatch looks at first
+    tests/e2e/test_uploaders.py::test_what_hatch_asks_first_is_answered_from_private_files_alone
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
+    tests/test_paths.py::test_what_a_target_asks_for
 """
 """Of clients.md: what pip, uv and the others send and need."""
 
@@ -290,21 +366,37 @@ U6   200, and reasons in both places
     tests/test_web_uploads.py::test_what_is_wrong_is_said_in_reason_and_body_and_nothing_is_left
     tests/test_web_uploads.py::test_a_reason_is_one_short_line_of_ascii
     tests/test_web_uploads.py::test_uv_reads_the_error_as_json
+    tests/e2e/test_upload_matrix.py::test_what_was_damaged_on_its_way_is_refused_as_that
+    tests/test_web_uploads.py::test_the_way_out_at_the_end_of_a_sentence_is_not_cut_off
 U7   the same bytes again: 200
     tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
     tests/test_stores.py::TestDiskStore::test_the_same_bytes_again_change_nothing
     tests/e2e/test_uploaders.py::test_files_are_taken_once_and_never_change
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
 U8   other bytes: File already exists
     tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
     tests/test_stores.py::TestDiskStore::test_a_filename_is_never_given_to_other_bytes
+    tests/e2e/test_upload_matrix.py::test_other_bytes_are_refused
+    tests/e2e/test_upload_matrix.py::test_who_wishes_so_skips_what_exists
 U9   used-up filenames and second sdists
     tests/test_stores.py::TestDiskStore::test_a_removed_file_is_gone_and_its_name_is_used_up
     tests/test_policy.py::test_a_release_has_one_sdist
     tests/test_rules.py::test_a_release_has_one_sdist_whatever_it_is_packed_as
+    tests/e2e/test_life_of_a_project.py::test_a_deleted_file_is_gone_at_once_and_its_filename_with_it
+U10  hatch finds what exists
+    tests/e2e/test_uploaders.py::test_what_hatch_asks_first_is_answered_from_private_files_alone
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
+U11  uv compares before it sends
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
+    tests/e2e/test_upload_matrix.py::test_other_bytes_are_refused
+    tests/e2e/test_uploaders.py::test_uv_that_looks_first_publishes_where_reading_is_for_users
 U12  401 with a challenge, 403 if known
     tests/test_auth.py::test_every_401_carries_the_challenge
     tests/test_web_uploads.py::test_what_the_repository_says_is_what_the_client_hears
     tests/e2e/test_uploaders.py::test_wrong_credentials_are_told_as_such
+    tests/e2e/test_upload_matrix.py::test_a_wrong_password
+    tests/e2e/test_upload_matrix.py::test_a_token_for_other_projects
+    tests/test_web_uploads.py::test_whoever_has_no_right_to_the_project_is_refused_and_nothing_is_stored
 U13  413 early, and read by clients
     tests/test_web_uploads.py::test_a_length_beyond_the_limit_is_refused_before_anything_is_read
     tests/test_web_uploads.py::test_a_client_that_sends_everything_first_reads_the_answer_too
@@ -312,15 +404,37 @@ U13  413 early, and read by clients
 U14  other actions and protocols refused
     tests/test_upload.py::test_actions_of_old_are_out_of_use_even_without_a_file
     tests/test_web_uploads.py::test_what_is_wrong_is_said_in_reason_and_body_and_nothing_is_left
+U15  a name of the index is not shadowed
+    tests/test_publishing.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
+    tests/e2e/test_upload_matrix.py::test_a_name_of_the_index_is_refused_with_the_way_out
+    tests/e2e/test_life_of_a_project.py::test_a_public_name_becomes_private_by_an_operators_word_alone
+U16  a signature of old does no harm
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+U17  attestations of this very file, or 400
+    tests/test_upload.py::test_attestations_of_this_file_are_fine
+    tests/test_upload.py::test_attestations_of_anything_else_are_refused
+    tests/test_web_uploads.py::test_attestations_become_the_provenance_of_the_file
+    tests/test_web_uploads.py::test_attestations_that_are_none_of_this_file_are_refused_in_words
+    tests/test_provenance.py::test_the_object_is_pep_740s_and_its_publisher_claims_no_identity_that_was_not_seen
+    tests/test_integrity.py::test_twine_brings_attestations_that_lie_beside_a_wheel
+U18  reading an archive has its time
+    tests/test_archive.py::TestBombs::test_an_archive_that_takes_too_long
+    tests/test_hostile.py::test_no_changed_byte_costs_more_than_the_limits
+    tests/e2e/test_upload_matrix.py::test_a_new_wheel_and_a_new_sdist
 V1   filenames that fit, old ones too
     tests/test_upload.py::test_filenames_that_do_not_fit_are_refused
     tests/test_upload.py::test_an_sdist_promises_no_metadata
+    tests/test_imports.py::test_names_of_before_pep_625_are_taken
+    tests/test_strict.py::test_filenames_of_today_are_fine
+    tests/test_strict.py::test_an_sdist_is_named_as_pep_625_has_it
 V2   wheel names by the rules
     tests/test_upload.py::test_filenames_that_do_not_fit_are_refused
     tests/test_upload.py::test_local_versions_epochs_and_build_tags_are_fine
+    tests/test_strict.py::test_a_wheel_is_named_as_the_official_index_wants_it
 V3   PEP 440, local versions and epochs
     tests/test_upload.py::test_local_versions_epochs_and_build_tags_are_fine
     tests/test_upload.py::test_metadata_that_clients_could_not_use_is_refused
+    tests/test_strict.py::test_local_versions_are_not_for_publishing
 V4   names by PEP 508, in ASCII
     tests/test_names.py::test_what_no_project_can_be_called_is_not_found
     tests/test_upload.py::test_a_form_that_contradicts_the_file_is_refused
@@ -334,16 +448,33 @@ V5   a wheel every reader reads alike
     tests/test_archive.py::test_a_zip_that_is_a_tar_too_is_refused
     tests/test_archive.py::TestBombs::test_a_zip_that_unpacks_to_too_much
     tests/test_upload.py::test_metadata_that_clients_could_not_use_is_refused
+    tests/test_wheels.py::test_entry_points_that_are_not_well_formed_are_refused
+    tests/test_wheels.py::test_entry_points_of_every_honest_kind_are_fine
+    tests/test_wheels.py::test_a_record_that_lists_other_files_is_remarked_upon_and_no_reason_to_refuse
+    tests/test_wheels.py::test_a_wheel_file_that_installers_could_not_use_is_refused
+    tests/test_hostile.py::test_what_is_made_to_harm_is_refused_in_words
+    tests/test_hostile.py::test_the_line_between_a_bomb_and_a_wheel_that_packs_well
 V6   an sdist that stays in its folder
     tests/test_archive.py::test_a_link_that_leads_out_is_refused
     tests/test_archive.py::test_devices_and_odd_members_are_refused
     tests/test_archive.py::test_sparse_files_are_refused
     tests/test_archive.py::test_a_second_top_folder_is_refused
     tests/test_archive.py::test_what_is_cut_off_or_followed_by_something_is_refused
+    tests/test_hostile.py::test_what_is_made_to_harm_is_refused_in_words
+V7   licence files, in strict mode alone
+    tests/test_strict.py::test_license_files_are_in_the_archive
+    tests/test_strict.py::test_a_license_of_a_wheel_lies_in_its_folder
+    tests/test_upload.py::test_what_keeps_nobody_from_installing_is_not_judged
 V8   metadata verbatim, requires-python from it
     tests/test_archive.py::test_metadata_of_wheels_and_sdists_comes_byte_for_byte
     tests/test_archive.py::test_nothing_in_the_metadata_is_changed
     tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+V9   time, bytes and members have limits
+    tests/test_archive.py::TestBombs::test_an_archive_that_takes_too_long
+    tests/test_archive.py::TestBombs::test_millions_of_members
+    tests/test_archive.py::TestBombs::test_gigabytes_of_zeros_in_a_tar
+    tests/test_hostile.py::test_no_changed_byte_costs_more_than_the_limits
+    tests/test_hostile.py::test_nothing_that_is_in_an_archive_touches_the_file_system
 """
 """Of clients.md: uploads (U) and what is checked of them (V)."""
 
@@ -592,7 +723,9 @@ D03  cached before, gone with the claim
     tests/faults/test_leaks.py::test_what_was_cached_before_the_claim_is_gone_with_it
     tests/test_repository.py::test_what_was_fetched_before_a_claim_is_out_of_reach_after_it
 D04  no question goes on after the claim
-    tests/test_repository.py::test_a_first_upload_takes_the_name_away_from_the_index
+    tests/test_download.py::test_what_comes_in_of_a_name_that_becomes_private_is_stopped_and_no_other_mirror_is_asked
+    tests/test_glimpses.py::test_what_is_asked_of_a_name_that_becomes_private_is_asked_no_longer
+    tests/test_publishing.py::test_a_first_upload_takes_the_name_away_from_the_index
     tests/test_indexes.py::test_a_name_that_became_private_is_withdrawn_everywhere_and_every_denial_forgotten
     tests/test_pages.py::test_a_question_about_a_name_that_becomes_private_is_stopped_and_no_other_mirror_hears_it
     tests/test_pages.py::test_who_waits_for_the_disk_asks_no_mirror_about_a_name_that_became_private
@@ -609,55 +742,237 @@ D05  asked before, claimed meanwhile
 D06  a pattern covers its prefix alone
     tests/test_policy.py::test_a_pattern_covers_the_name_and_all_below_it
     tests/faults/test_leaks.py::test_a_reservation_covers_its_prefix_and_nothing_else
+D07  no leak in lists, searches, documents
+    tests/faults/test_leaks.py::test_the_list_of_all_projects_shows_no_public_side_of_a_private_name
+    tests/test_search.py::test_a_public_project_is_never_shown_for_a_private_name
+    tests/test_documents.py::test_a_private_name_without_files_is_not_found_and_no_index_is_asked
+    tests/test_documents.py::test_a_name_that_becomes_private_meanwhile_shows_only_ours
+    tests/test_integrity.py::test_what_is_not_ours_is_404_as_json_and_no_index_is_asked
 D08  private after its last file
     tests/test_repository.py::test_a_name_stays_private_after_its_last_file_is_gone
     tests/test_stores.py::test_everything_is_there_after_reopening
     tests/test_stores.py::TestDiskStore::test_a_name_is_claimed_with_its_first_file_and_for_ever
+    tests/test_publishing.py::test_what_is_deleted_does_not_come_back_and_its_name_stays_private
+    tests/e2e/test_life_of_a_project.py::test_a_private_name_without_files_installs_nothing_until_it_is_released
+D09  private after a wiped cache and a restore
+    tests/test_backup.py::test_what_was_uploaded_and_claimed_since_stays
+    tests/test_backup.py::test_a_reservation_comes_back_to_a_name_that_was_uploaded_since
+    tests/test_backup.py::test_a_restore_that_is_broken_off_makes_no_private_name_public
+    tests/test_life_of_names.py::test_names_live_as_the_model_says_and_the_index_hears_of_no_private_one
+D10  no database, or an ill one: nothing public
+    tests/test_stores.py::test_a_lost_database_is_not_taken_for_a_new_one
+    tests/test_stores.py::test_a_damaged_database_is_refused_with_a_hint
+    tests/test_stores.py::test_no_damaged_page_makes_a_private_name_public
+D11  no files: refused, not all public
+    tests/test_stores.py::test_a_lost_folder_of_files_is_not_taken_for_a_new_one
+    tests/faults/test_durability.py::test_a_store_that_lost_its_half_or_its_walls_is_not_served
 D12  first upload of a public name
-    tests/test_repository.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
+    tests/test_publishing.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
     tests/e2e/test_uploaders.py::test_a_name_of_the_index_is_refused_with_the_way_out
+    tests/e2e/test_life_of_a_project.py::test_a_public_name_becomes_private_by_an_operators_word_alone
 D13  the same while upstream is down
-    tests/test_repository.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
+    tests/test_publishing.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
     tests/e2e/test_uploaders.py::test_a_name_of_which_the_index_cannot_tell_is_refused_too
+D14  of those who race for a name one is first
+    tests/test_publishing.py::test_of_names_like_each_other_that_come_at_once_one_is_taken
+    tests/test_stores.py::test_two_processes_race_for_filenames_and_each_has_one_winner
+    tests/e2e/test_racers.py::test_of_fifty_with_other_bytes_for_one_filename_one_wins
+D15  no right, no name
+    tests/test_web_uploads.py::test_whoever_has_no_right_to_the_project_is_refused_and_nothing_is_stored
+    tests/test_web_uploads.py::test_the_forms_own_name_never_opens_a_project
+    tests/test_closed_reading.py::test_who_may_not_upload_is_refused_and_the_name_is_not_made
+D16  names that people take for each other
+    tests/test_policy.py::test_names_that_people_take_for_each_other
+    tests/test_policy.py::test_names_that_only_resemble_each_other_are_free
+    tests/test_publishing.py::test_a_new_name_that_can_be_taken_for_a_private_one_is_refused_and_no_index_hears_of_it
+    tests/e2e/test_life_of_a_project.py::test_a_name_that_can_be_taken_for_another_needs_an_operators_word
+D17  our files on their pages
+    tests/test_simple_read.py::test_an_entry_that_is_no_file_of_the_project_is_left_out_and_the_rest_served
+    tests/test_policy.py::test_a_file_that_could_be_a_private_projects_is_not_admitted
+D18  what they require of ours
+    tests/test_lookahead.py::test_private_names_never_leave_the_building
+D19  patterns that are none
+    tests/test_config.py::test_other_patterns_are_refused
+    tests/test_config.py::test_every_problem_is_told_at_once_with_its_place
 D21  a 404 ends with the upload
     tests/test_rules.py::test_a_404_is_forgotten_with_the_first_upload
     tests/faults/test_leaks.py::test_a_404_from_before_the_upload_does_not_outlive_it
+D22  private pages are asked about each time
+    tests/test_index.py::test_each_representation_has_its_own_strong_tag_and_304_repeats_it
+    tests/e2e/test_life_of_a_project.py::test_a_deleted_file_is_gone_at_once_and_its_filename_with_it
+D24  a model of names, and the server beside it
+    tests/test_life_of_names.py::test_names_live_as_the_model_says_and_the_index_hears_of_no_private_one
+    tests/test_life_of_names.py::test_names_live_long_as_the_model_says
+D25  a file is where its page has it
+    tests/test_repository.py::test_a_file_is_found_where_its_page_links_it_and_nowhere_else
+    tests/test_repository.py::test_a_file_is_served_only_under_the_path_that_its_page_links
+    tests/test_closed_reading.py::test_who_has_no_right_to_a_project_sees_nothing_of_it_at_any_address
 D26  one server for one folder
     tests/test_stores.py::test_a_second_yizhan_is_refused
     tests/e2e/test_lifecycle.py::test_a_data_folder_has_one_yizhan
+E01  every publishing tool
+    tests/e2e/test_upload_matrix.py::test_a_new_wheel_and_a_new_sdist
+    tests/e2e/test_upload_matrix.py::test_a_token_for_the_project
+    tests/e2e/test_uploaders.py::test_files_are_taken_once_and_never_change
+    tests/test_web_uploads.py::test_every_uploader_gets_its_wheel_in
+E02  fields that would break out
+    tests/test_upload.py::test_nothing_that_a_form_says_is_echoed_as_it_is
+    tests/test_web_uploads.py::test_what_is_wrong_is_said_in_reason_and_body_and_nothing_is_left
+    tests/test_web_uploads.py::test_a_reason_is_one_short_line_of_ascii
+E03  form, filename and archive disagree
+    tests/test_upload.py::test_a_form_that_contradicts_the_file_is_refused
+    tests/test_archive.py::test_a_dist_info_of_something_else_is_refused
+    tests/test_web_uploads.py::test_the_archives_name_counts_whatever_was_let_pass_before
+E04  filenames that lead out
+    tests/test_upload.py::test_filenames_that_do_not_fit_are_refused
+    tests/test_names.py::test_a_filename_that_no_disk_or_page_should_hold_is_none
+    tests/test_stores.py::test_a_row_that_names_a_place_outside_opens_nothing
+E05  wrong digests
+    tests/test_upload.py::test_a_form_that_contradicts_the_file_is_refused
+    tests/e2e/test_upload_matrix.py::test_what_was_damaged_on_its_way_is_refused_as_that
+E06  zips that unpack to too much
+    tests/test_hostile.py::test_the_line_between_a_bomb_and_a_wheel_that_packs_well
+    tests/test_archive.py::test_members_that_overlap_are_refused
+    tests/test_archive.py::TestBombs::test_a_zip_that_unpacks_to_too_much
+    tests/test_archive.py::TestBombs::test_a_zip_at_the_limit_is_no_bomb
+E07  tars that unpack to too much
+    tests/test_archive.py::TestBombs::test_gigabytes_of_zeros_in_a_tar
+    tests/test_archive.py::TestBombs::test_a_tar_that_unpacks_to_too_much
+    tests/test_archive.py::TestBombs::test_millions_of_members
+    tests/test_archive.py::test_sparse_files_are_refused
+    tests/test_archive.py::TestBombs::test_extended_headers_without_end
+E08  links and devices
+    tests/test_archive.py::test_a_link_that_leads_out_is_refused
+    tests/test_archive.py::test_nothing_is_reached_through_a_link
+    tests/test_archive.py::test_devices_and_odd_members_are_refused
+    tests/test_hostile.py::test_nothing_that_is_in_an_archive_touches_the_file_system
+E09  metadata without end or name
+    tests/test_upload.py::test_metadata_with_headers_without_end_is_refused
+    tests/test_upload.py::test_metadata_that_clients_could_not_use_is_refused
+    tests/test_archive.py::TestBombs::test_metadata_that_is_too_long
+E10  metadata that is there twice
+    tests/test_archive.py::test_two_members_of_one_name_are_refused
+    tests/test_archive.py::test_a_second_pkg_info_is_refused_whatever_it_is
+    tests/test_archive.py::test_a_wheel_with_two_dist_infos_is_refused
+E11  headers that contradict the directory
+    tests/test_archive.py::test_a_member_that_contradicts_the_directory_is_refused
+    tests/test_hostile.py::test_what_is_made_to_harm_is_refused_in_words
+E12  odd zips
+    tests/test_archive.py::test_bytes_outside_the_members_are_refused
+    tests/test_archive.py::test_an_encrypted_member_is_refused
+    tests/test_archive.py::test_other_compressions_are_refused
+    tests/test_archive.py::test_a_directory_that_lies_about_its_length_is_refused
+    tests/test_hostile.py::test_what_is_made_to_harm_is_refused_in_words
+E13  two kinds of file in one
+    tests/test_archive.py::test_a_zip_that_is_a_tar_too_is_refused
+    tests/test_hostile.py::test_what_is_made_to_harm_is_refused_in_words
+E14  a RECORD that lists other files
+    tests/test_wheels.py::test_a_record_that_lists_other_files_is_remarked_upon_and_no_reason_to_refuse
+    tests/test_web_uploads.py::test_a_record_that_is_wrong_is_told_to_the_uploader_and_to_the_log
+    tests/test_strict.py::test_what_is_remarked_of_the_archive_is_a_reason_now
 E15  the same file again
     tests/test_stores.py::TestDiskStore::test_the_same_bytes_again_change_nothing
     tests/test_stores.py::TestDiskStore::test_twenty_who_send_the_same_bytes_all_succeed
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
 E16  the same name, other bytes
     tests/test_web_uploads.py::test_the_same_upload_again_is_fine_and_other_bytes_are_not
+    tests/e2e/test_upload_matrix.py::test_other_bytes_are_refused
 E17  again after a removal
     tests/test_stores.py::TestDiskStore::test_a_removed_file_is_gone_and_its_name_is_used_up
+    tests/e2e/test_life_of_a_project.py::test_a_deleted_file_is_gone_at_once_and_its_filename_with_it
+    tests/test_publishing.py::test_a_deleted_filename_may_be_used_again_only_where_an_operator_says_so
 E18  many who race for one name
     tests/test_stores.py::TestDiskStore::test_of_twenty_who_race_for_a_filename_one_wins
     tests/test_stores.py::test_two_processes_race_for_filenames_and_each_has_one_winner
+    tests/e2e/test_racers.py::test_of_fifty_with_other_bytes_for_one_filename_one_wins
 E19  bodies beyond the limit
     tests/test_web_uploads.py::test_a_length_beyond_the_limit_is_refused_before_anything_is_read
     tests/test_web_uploads.py::test_a_length_that_is_not_told_is_counted
     tests/test_web_uploads.py::test_of_a_body_without_end_only_so_much_is_drained
+E20  forms that are none
+    tests/test_web_uploads.py::test_a_broken_form_is_refused
+    tests/test_web_uploads.py::test_what_is_no_form_is_refused
+    tests/test_web_uploads.py::test_no_bytes_bring_anything_but_an_answer
+E21  a packed request
+    tests/test_web_uploads.py::test_a_compressed_request_is_refused
+E22  an upload that hardly comes
+    tests/test_web_uploads.py::TestPace::test_an_upload_that_hardly_comes_is_cut
+    tests/test_web_uploads.py::TestPace::test_one_that_comes_just_fast_enough_is_not
+    tests/test_web_uploads.py::TestPace::test_a_preamble_without_end_is_cut
+E23  a client that goes away
+    tests/test_web_uploads.py::test_a_client_that_goes_away_leaves_nothing
+    tests/test_web_uploads.py::test_an_upload_that_is_cancelled_leaves_nothing
+E24  attestations that are none
+    tests/test_web_uploads.py::test_attestations_that_are_none_of_this_file_are_refused_in_words
+    tests/test_web_uploads.py::TestMegabytes::test_of_attestations_are_refused_too
+    tests/test_provenance.py::test_what_is_no_list_is_refused_in_words
+E25  no room
+    tests/test_web_uploads.py::test_a_full_disk_is_507
+    tests/test_stores.py::test_a_full_disk_is_said_to_be_full
 E26  refused before the body
     tests/test_web_uploads.py::test_who_waits_to_be_asked_for_the_body_is_asked_or_refused
+E27  kinds of files of old
+    tests/test_imports.py::test_names_of_before_pep_625_are_taken
+    tests/test_upload.py::test_filenames_that_do_not_fit_are_refused
+    tests/test_archive.py::test_a_zipped_sdist_of_something_else_is_refused
+    tests/e2e/test_backends.py::test_what_a_backend_of_old_builds_is_let_in_by_default_alone
 F01  killed at every step
     tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
 F02  killed at any time
     tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
     tests/faults/test_kill.py::test_fifty_killed_uploads_lose_nothing
+    tests/faults/test_kills_at_random.py::test_nothing_is_lost_by_kills_at_random
+    tests/faults/test_kills_at_random.py::test_nothing_is_lost_by_two_hundred_kills_at_random
+F03  killed while it downloads
+    tests/faults/test_kill.py::test_no_step_of_a_download_can_be_killed_with_a_wrong_byte
+    tests/faults/test_kill.py::test_fifty_killed_downloads_serve_no_wrong_byte
+F04  killed in a yank, a delete, a reservation
+    tests/faults/test_deeds.py::test_a_deed_that_is_killed_is_done_whole_or_not_at_all
+    tests/faults/test_deeds.py::test_a_deed_can_be_killed_at_any_call_whatever_it_does
+    tests/faults/test_kills_at_random.py::test_nothing_is_lost_by_kills_at_random
+    tests/faults/test_kills_at_random.py::test_nothing_is_lost_by_two_hundred_kills_at_random
+F05  file, name, folder, commit, answer
+    tests/faults/test_durability.py::test_an_upload_is_on_the_disk_in_the_right_order_before_it_is_acknowledged
+    tests/faults/test_deeds.py::test_a_deed_is_committed_before_it_is_acknowledged
+    tests/faults/test_deeds.py::test_contents_are_deleted_when_nothing_lists_them_any_more
+    tests/test_stores.py::test_bytes_reach_the_disk_before_names_names_before_rows_and_rows_before_others
+F06  a power cut at any moment
+    tests/faults/test_powercut.py::test_what_was_promised_outlives_a_power_cut_at_any_moment
+    tests/faults/test_powercut.py::test_a_long_life_outlives_a_power_cut_at_any_moment
+    tests/faults/test_powercut.py::test_a_careless_program_loses_what_it_did_not_sync
 F07  fsync fails
     tests/test_stores.py::test_when_the_disk_fails_nothing_is_visible_and_the_next_upload_is_fine
     tests/faults/test_durability.py::test_an_upload_is_refused_at_each_call_that_fails_and_works_the_next_time
+    tests/faults/test_deeds.py::test_a_deed_whose_call_fails_is_refused_whole_and_works_the_next_time
 F08  rename fails
     tests/test_stores.py::test_when_the_disk_fails_nothing_is_visible_and_the_next_upload_is_fine
     tests/faults/test_durability.py::test_an_upload_is_refused_at_each_call_that_fails_and_works_the_next_time
+    tests/faults/test_deeds.py::test_a_deed_whose_call_fails_is_refused_whole_and_works_the_next_time
 F09  the commit fails
     tests/test_stores.py::test_rows_that_find_no_room_are_not_there
     tests/test_stores.py::test_a_content_without_a_row_is_invisible_and_can_be_uploaded
+    tests/faults/test_deeds.py::test_a_deed_whose_call_fails_is_refused_whole_and_works_the_next_time
 F10  a damaged private file
     tests/test_stores.py::test_a_damaged_file_is_never_served_and_others_are
     tests/faults/test_durability.py::test_a_harmed_private_file_is_never_served_and_others_are
+    tests/test_backup.py::test_verify_finds_each_damaged_file_and_no_other
+F11  a flipped bit in a private file
+    tests/test_backup.py::test_verify_finds_every_one_of_two_hundred_flipped_bits
+    tests/test_stores.py::test_a_damaged_file_is_never_served_and_others_are
+F12  no database any more
+    tests/test_stores.py::test_a_lost_database_is_not_taken_for_a_new_one
+    tests/test_backup.py::test_a_folder_that_lost_its_half_is_made_whole
+F13  a damaged database
+    tests/test_stores.py::test_a_damaged_database_is_refused_with_a_hint
+    tests/test_stores.py::test_no_damaged_page_makes_a_private_name_public
+    tests/test_backup.py::test_a_damaged_database_is_not_thrown_away_for_the_backup
+F14  killed while the schema is brought up to date
+    tests/test_stores.py::test_a_kill_at_any_statement_of_the_upgrade_leaves_the_old_schema_or_the_new_one
+    tests/test_stores.py::test_a_step_of_the_schema_that_fails_leaves_the_old_one
+F18  a backup while others upload
+    tests/test_backup.py::test_backups_beside_a_server_that_takes_uploads_hold_all_that_was_acknowledged
+    tests/test_backup.py::test_a_backup_that_is_not_what_it_says_is_refused
+    tests/test_backup.py::test_what_was_backed_up_is_restored_to_the_last_row_and_byte
 G07  the cache's folder goes away
     tests/test_disk_cache.py::test_the_folder_removed_while_running_harms_no_request
     tests/e2e/test_lifecycle.py::test_a_cache_deleted_while_it_runs_breaks_no_request
@@ -684,6 +999,15 @@ J01  credentials of every kind
     tests/test_auth.py::test_an_upload_needs_a_user_and_tells_who_it_was
     tests/test_auth.py::test_credentials_that_cannot_be_read_are_wrong_and_no_more
     tests/test_auth.py::test_the_scheme_is_read_in_any_case
+J02  the eleventh wrong password
+    tests/test_auth.py::test_the_eleventh_wrong_password_within_five_minutes_is_not_judged
+    tests/test_auth.py::test_whoever_was_right_at_an_address_is_let_in_while_others_guess_there
+    tests/test_limits.py::test_one_user_at_one_address_waits_and_nobody_else
+    tests/test_limits.py::test_an_address_that_is_wrong_for_many_users_waits_for_all_of_them
+J03  time does not tell who exists
+    tests/test_htpasswd.py::test_an_unknown_user_takes_the_work_of_a_known_one
+    tests/test_htpasswd.py::test_time_does_not_tell_an_unknown_user_from_a_wrong_password
+    tests/test_tokens.py::test_an_unknown_id_takes_the_work_of_a_known_one
 J04  empty and odd passwords
     tests/test_auth.py::test_credentials_that_cannot_be_read_are_wrong_and_no_more
     tests/test_htpasswd.py::test_apache_cuts_a_password_at_72_bytes_and_so_do_we
@@ -697,9 +1021,50 @@ J06  a file changed, cut, gone
     tests/test_htpasswd.py::test_a_removed_file_means_nobody_until_it_is_back
     tests/test_htpasswd.py::test_a_half_written_file_leaves_the_users_as_they_were
     tests/test_htpasswd.py::test_a_file_that_everybody_may_write_to_is_warned_of
+J07  a hundred who sign in at once
+    tests/test_htpasswd.py::test_too_many_sign_ins_at_once_are_asked_to_come_again
+    tests/test_htpasswd.py::test_who_is_remembered_comes_in_however_many_wait
+    tests/test_htpasswd.py::test_a_hundred_sign_ins_at_once_leave_the_loop_free
+J08  passwords over clear http
+    tests/test_auth.py::test_passwords_over_clear_http_come_from_where_the_operator_lets_them
+    tests/e2e/test_uploaders.py::test_passwords_are_not_taken_from_the_internet_over_clear_http
+J09  what strangers say of themselves
+    tests/test_peers.py::test_the_client_is_the_last_whom_no_proxy_of_ours_vouches_for
+    tests/test_auth.py::test_what_a_peer_says_of_itself_moves_nothing_where_no_proxy_is_trusted
+J10  no secret in a log or an answer
+    tests/test_closed_reading.py::test_no_secret_comes_back_or_is_logged_on_any_way_through_the_new_routes
+    tests/test_auth.py::test_no_part_of_a_credential_comes_back_or_is_logged
+    tests/test_administration.py::test_no_secret_stands_in_the_log
+    tests/test_logs.py::test_credentials_in_a_target_are_not_written
+J11  passwords in the configuration
+    tests/test_config.py::test_a_password_in_a_url_is_refused_and_not_repeated
+    tests/test_config.py::test_a_login_shows_itself_to_nobody
+J14  pages of other sites
+    tests/test_api.py::test_a_page_of_another_site_changes_nothing_with_the_credentials_of_a_browser
+    tests/test_api.py::test_a_second_origin_does_not_hide_behind_the_first
+    tests/test_api.py::test_what_a_form_can_send_is_not_read
 J16  a closed index is closed
     tests/test_index.py::test_a_closed_index_asks_for_a_password_everywhere
     tests/e2e/test_uploaders.py::test_where_reading_is_for_users_the_index_url_carries_them
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+J17  no shared cache of what is closed
+    tests/test_rules.py::test_no_shared_cache_keeps_what_only_users_may_read
+    tests/test_closed_reading.py::test_who_may_read_a_project_reads_it_at_every_address
+    tests/test_documents.py::test_where_reading_needs_a_user_no_shared_cache_keeps_a_document
+J18  deeds of administrators by uploaders
+    tests/test_closed_reading.py::test_an_action_is_for_who_has_the_right_by_post_alone
+    tests/test_api.py::test_actions_of_administrators_are_refused_to_uploaders
+    tests/test_administration.py::test_an_action_is_refused_to_whoever_has_no_right_to_it_and_changes_nothing
+    tests/e2e/test_life_of_a_project.py::test_who_has_the_right_yanks_and_deletes_over_http_and_nobody_else
+J19  lines of strangers in the log
+    tests/test_logs.py::test_what_a_stranger_sends_stays_on_one_line
+    tests/test_logs.py::test_chinese_stays_readable_and_controls_are_told_apart
+J21  a fault of ours is one sentence
+    tests/test_index.py::test_a_failure_of_our_own_is_one_sentence_and_no_traceback
+    tests/test_office.py::test_a_fault_of_ours_is_a_sentence_and_its_traceback_is_in_the_servers_log
+J22  a user who is taken out
+    tests/test_auth.py::test_who_leaves_the_file_loses_all_rights_within_a_minute
+    tests/test_cli.py::test_users_come_and_go_and_their_tokens_go_with_them
 K01  stopped while idle
     tests/e2e/test_lifecycle.py::test_it_stops_at_once_where_nothing_is_under_way
 K02  stopped in the midst
@@ -847,9 +1212,9 @@ private-8  overlay: ours win per filename
     tests/test_repository.py::test_an_overlaid_name_is_answered_from_both_sides_and_ours_wins
     tests/test_config.py::test_a_name_cannot_be_reserved_and_overlaid
 private-9  the first upload of theirs
-    tests/test_repository.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
-    tests/test_repository.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
-    tests/test_repository.py::test_an_operators_word_lets_a_public_name_be_uploaded
+    tests/test_publishing.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
+    tests/test_publishing.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
+    tests/test_publishing.py::test_an_operators_word_lets_a_public_name_be_uploaded
 front-1    a page for people, in two languages
     tests/test_rules.py::test_the_front_page_is_made_for_who_asks_and_where
     tests/test_front_page.py::test_the_lines_hold_the_address_of_the_server
@@ -954,6 +1319,44 @@ mirror-F17      removed, and still in a lock
 """Of mirrors.md: the ways in which mirrors fail."""
 
 _DECISIONS = """
+decision-1      acme-* is acme and acme-…
+    tests/test_policy.py::test_a_pattern_covers_the_name_and_all_below_it
+    tests/test_names.py::test_a_pattern_covers_a_name_or_those_that_begin_so
+    tests/test_config.py::test_a_name_cannot_be_reserved_and_overlaid
+decision-2      private without files: 200, and no files
+    tests/test_repository.py::test_a_reserved_name_without_files_is_an_empty_page_and_not_absent
+    tests/test_repository.py::test_an_explicitly_reserved_name_is_an_empty_page_at_once
+    tests/test_index.py::test_a_reserved_name_without_files_is_200
+    tests/e2e/test_precedence.py::test_uv_does_not_look_for_our_name_at_its_next_index
+    tests/e2e/test_life_of_a_project.py::test_a_private_name_without_files_installs_nothing_until_it_is_released
+decision-3      a public name: 403, and the way out
+    tests/test_publishing.py::test_the_first_upload_of_a_public_name_is_refused_with_the_way_out
+    tests/test_publishing.py::test_the_first_upload_is_refused_where_the_index_cannot_be_asked
+    tests/test_publishing.py::test_an_operators_word_lets_a_public_name_be_uploaded
+    tests/test_policy.py::test_only_an_unknown_name_needs_a_look_at_the_index
+    tests/e2e/test_upload_matrix.py::test_a_name_of_the_index_is_refused_with_the_way_out
+decision-4      the index is asked once, and late
+    tests/test_publishing.py::test_the_first_upload_of_a_new_name_asks_once_and_never_again
+    tests/test_publishing.py::test_a_second_sdist_of_a_release_is_refused_before_anything_is_asked
+    tests/test_publishing.py::test_a_new_name_that_can_be_taken_for_a_private_one_is_refused_and_no_index_hears_of_it
+    tests/test_publishing.py::test_reserving_a_name_asks_nobody_and_stops_who_is_asking
+    tests/e2e/test_life_of_a_project.py::test_a_private_name_without_files_installs_nothing_until_it_is_released
+decision-5      every reading of a filename counts
+    tests/test_names.py::test_a_filename_names_every_project_it_can_belong_to
+    tests/test_repository.py::test_where_one_reading_of_a_filename_is_private_the_index_hears_of_none
+    tests/test_repository.py::test_a_file_is_served_only_under_the_path_that_its_page_links
+    tests/test_administration.py::test_a_filename_that_two_projects_could_have_is_readmitted_by_who_may_change_both
+decision-6      what was deleted stays so
+    tests/test_stores.py::TestDiskStore::test_a_removed_file_is_gone_and_its_name_is_used_up
+    tests/test_stores.py::TestDiskStore::test_a_readmitted_filename_takes_any_bytes_and_is_used_up_again_by_the_next_delete
+    tests/test_publishing.py::test_a_deleted_filename_may_be_used_again_only_where_an_operator_says_so
+    tests/test_backup.py::test_what_was_deleted_since_stays_deleted
+    tests/e2e/test_life_of_a_project.py::test_a_deleted_file_is_gone_at_once_and_its_filename_with_it
+decision-7      confusable, as the official index has it
+    tests/test_policy.py::test_names_are_confusable_as_the_official_index_has_it
+    tests/test_policy.py::test_names_that_people_take_for_each_other
+    tests/test_publishing.py::test_a_name_like_a_private_one_is_reserved_only_where_an_operator_insists
+    tests/e2e/test_life_of_a_project.py::test_a_name_that_can_be_taken_for_another_needs_an_operators_word
 decision-8      removals: withheld, or kept and yanked
     tests/test_removals.py::test_a_file_that_the_index_removed_is_gone_with_the_next_page
     tests/test_removals.py::test_removed_files_that_are_kept_stay_yanked_through_restarts_until_they_are_listed_again
@@ -983,9 +1386,24 @@ decision-13     upstream trouble is 503
     tests/faults/test_outages.py::test_a_page_is_absent_only_where_both_mirrors_say_so_and_else_unknown_in_time
     tests/faults/test_outages.py::test_a_file_is_absent_only_where_both_mirrors_say_so_and_else_unknown_in_time
     tests/faults/test_outages.py::test_a_listed_file_that_no_mirror_has_costs_one_look_at_the_page_and_is_404
+decision-14     hidden by policy: 403; not signed in: 401
+    tests/test_repository.py::test_a_quarantined_project_offers_nothing_until_it_is_active_again
+    tests/test_closed_reading.py::test_a_quarantined_project_gives_its_files_to_nobody_at_any_address
+    tests/test_integrity.py::test_a_quarantined_projects_provenance_is_refused_as_its_files_are
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/e2e/test_life_of_a_project.py::test_a_quarantined_project_gives_nothing_out_and_says_why
 decision-16     HEAD asks for a byte at most
     tests/faults/test_crowd.py::test_a_head_of_a_file_whose_size_is_not_listed_asks_for_a_byte_and_fetches_nothing
     tests/test_upstream_index.py::test_a_size_is_asked_for_without_the_file
+decision-17     absolute URLs, where they must be
+    tests/test_documents.py::test_links_are_those_of_the_host_that_was_asked
+    tests/test_index.py::test_provenance_is_at_the_address_by_which_the_client_came
+    tests/test_index.py::test_of_a_page_that_many_hosts_are_asked_for_one_is_kept
+    tests/test_peers.py::test_any_other_host_is_not_shown
+decision-18     /<name>/json, and POST to the index
+    tests/test_paths.py::test_what_a_target_asks_for
+    tests/test_paths.py::test_all_else_is_not_found
+    tests/test_index.py::test_a_post_to_the_index_names_the_upload_address
 decision-20     hosts, networks, and credentials' origin
     tests/test_guard.py::test_hosts_narrow_links_but_not_the_mirrors
     tests/test_guard.py::test_listed_networks_may_be_dialled_and_their_neighbours_not
@@ -1008,8 +1426,48 @@ decision-26     each index alone
     tests/test_index.py::test_an_index_alone_is_a_view_of_its_own
     tests/test_paths.py::test_an_index_is_asked_alone_under_its_own_name
     tests/e2e/test_second_index.py::test_two_variants_of_one_filename_are_never_mixed_up
+decision-27     a first user, printed once
+    tests/e2e/test_lifecycle.py::test_a_first_start_prints_a_password_once
+    tests/e2e/test_lifecycle.py::test_the_lines_of_the_banner_work_as_they_are_printed
+    tests/test_cli.py::test_the_first_user_can_sign_in_with_what_was_printed
+    tests/test_auth.py::test_where_anyone_may_upload_credentials_are_not_judged
+decision-28     passwords over clear http
+    tests/test_auth.py::test_passwords_over_clear_http_come_from_where_the_operator_lets_them
+    tests/test_auth.py::test_a_refused_line_is_named_before_a_password_is_asked_for_or_judged
+    tests/e2e/test_uploaders.py::test_an_operator_says_from_where_clear_passwords_are_taken
+decision-29     places that are computed
+    tests/test_config.py::test_folders_are_systemds_else_those_of_xdg
+    tests/test_docs.py::test_only_what_is_computed_or_has_no_default_is_commented_out
+    tests/test_docs.py::test_the_example_is_the_defaults
+decision-30     one owner; commands go to the socket
+    tests/test_stores.py::test_a_second_yizhan_is_refused
+    tests/test_office.py::test_with_a_server_it_is_the_server_that_does_it
+    tests/test_office.py::test_the_socket_is_for_its_owner_alone_and_gone_with_the_server
+    tests/test_office.py::test_the_results_and_the_errors_are_the_same_with_a_server_and_without
+    tests/e2e/test_life_of_a_project.py::test_commands_count_whether_the_server_runs_or_not
+decision-31     htpasswd is read again from its path
+    tests/test_htpasswd.py::test_a_changed_file_counts_at_the_next_look
+    tests/test_htpasswd.py::test_a_removed_file_means_nobody_until_it_is_back
+decision-32     refused early, and read
+    tests/test_web_uploads.py::test_whoever_may_not_upload_hears_so_while_still_sending
+    tests/test_web_uploads.py::test_of_a_body_without_end_only_so_much_is_drained
+    tests/e2e/test_uploaders.py::test_who_sends_megabytes_for_nothing_gets_to_read_why
+decision-33     a hot page, after who asks for it
+    tests/test_index.py::test_a_warm_request_writes_nothing
+    tests/test_stores.py::test_a_warm_page_costs_no_database
+    tests/test_stores.py::test_other_processes_see_a_change_at_once
+    tests/test_closed_reading.py::test_a_list_that_one_has_seen_is_not_confirmed_to_another
+decision-34     no overwrite; flat URLs of old
+    tests/test_publishing.py::test_other_bytes_under_a_taken_name_are_refused
+    tests/test_rules.py::test_the_words_of_the_configuration_stay_what_they_are
+    tests/test_repository.py::test_a_private_file_is_found_by_its_name_alone
+    tests/test_paths.py::test_what_a_target_asks_for
+decision-36     CLI work has its modules
+    tests/test_layers.py::test_every_module_is_on_the_list
+    tests/test_layers.py::test_modules_and_functions_are_short
+    tests/test_layers.py::test_modules_import_only_what_they_may
 """
-"""Of decisions.md, those on files, pages and upstream."""
+"""Of decisions.md, those on names, files, pages, upstream, and people."""
 
 _SET = """
 set-1 several indexes, in their order
@@ -1162,14 +1620,208 @@ set-done-5      a lock without a whole wheel
 """
 """Of the issue on mirrors: its own sentences, and what it shows itself done by."""
 
+_PRIVATE = """
+private-uploaders      seven tools, and what a person reads
+    tests/e2e/test_upload_matrix.py::test_a_new_wheel_and_a_new_sdist
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
+    tests/e2e/test_upload_matrix.py::test_other_bytes_are_refused
+    tests/e2e/test_upload_matrix.py::test_who_wishes_so_skips_what_exists
+    tests/e2e/test_upload_matrix.py::test_what_was_damaged_on_its_way_is_refused_as_that
+    tests/e2e/test_upload_matrix.py::test_a_wrong_password
+    tests/e2e/test_upload_matrix.py::test_no_password
+    tests/e2e/test_backends.py::test_what_a_backend_builds_is_let_in_strictly_too
+private-sign-in        tokens, settings and keyrings of tools
+    tests/e2e/test_upload_matrix.py::test_a_token_for_the_project
+    tests/e2e/test_upload_matrix.py::test_a_token_for_other_projects
+    tests/e2e/test_upload_matrix.py::test_a_token_for_reading
+    tests/e2e/test_upload_matrix.py::test_a_token_that_was_revoked
+    tests/e2e/test_upload_matrix.py::test_a_token_as_uv_is_told_of_it
+    tests/e2e/test_upload_matrix.py::test_a_token_that_is_kept
+    tests/e2e/test_upload_matrix.py::test_one_of_several_servers_in_the_settings
+    tests/e2e/test_upload_matrix.py::test_a_password_in_the_keyring
+    tests/e2e/test_tokens.py::test_a_token_publishes_what_it_is_for_and_a_person_reads_why_it_does_no_more
+private-validation     read, never extracted, within limits
+    tests/test_hostile.py::test_what_is_made_to_harm_is_refused_in_words
+    tests/test_hostile.py::test_what_the_corpus_is_made_of_is_fine_itself
+    tests/test_hostile.py::test_nothing_that_is_in_an_archive_touches_the_file_system
+    tests/test_hostile.py::test_no_changed_byte_brings_anything_but_its_metadata_or_bad_upload
+    tests/test_hostile.py::test_no_changed_byte_costs_more_than_the_limits
+private-legacy         honest names of old
+    tests/test_upload.py::test_an_sdist_promises_no_metadata
+    tests/test_web_uploads.py::test_what_the_official_index_refuses_gets_in_by_default_alone
+    tests/e2e/test_backends.py::test_what_a_backend_of_old_builds_is_let_in_by_default_alone
+private-strict         as the official index
+    tests/test_web_uploads.py::test_what_the_official_index_takes_gets_in_strictly_too
+    tests/test_web_uploads.py::test_what_the_official_index_refuses_gets_in_by_default_alone
+    tests/test_strict.py::test_from_its_bytes_to_the_verdict
+    tests/test_strict.py::test_no_metadata_brings_anything_but_a_verdict
+private-names          claimed, private, emptied, reserved
+    tests/test_publishing.py::test_what_is_known_of_each_name
+    tests/test_publishing.py::test_a_name_given_back_to_the_public_is_asked_about_again
+    tests/test_life_of_names.py::test_names_live_as_the_model_says_and_the_index_hears_of_no_private_one
+    tests/e2e/test_life_of_a_project.py::test_a_private_name_without_files_installs_nothing_until_it_is_released
+    tests/e2e/test_life_of_a_project.py::test_a_public_name_becomes_private_by_an_operators_word_alone
+private-restored       no reservation is lost with a backup
+    tests/test_backup.py::test_what_was_said_of_a_name_since_counts_and_what_was_said_before_comes_back
+    tests/test_backup.py::test_what_was_uploaded_and_claimed_since_stays
+    tests/test_backup.py::test_a_reservation_comes_back_to_a_name_that_was_uploaded_since
+private-names-command  list, reserve, release if sure
+    tests/test_cli.py::test_names_are_listed_for_people_and_for_programs
+    tests/test_cli.py::test_releasing_a_name_wants_a_yes_that_a_pipe_cannot_give
+    tests/test_cli.py::test_releasing_with_yes_asks_nothing
+    tests/test_office.py::test_commands_work_beside_a_real_server_and_without_it
+private-yank           with a reason, and back
+    tests/test_administration.py::test_a_version_is_yanked_with_its_reason_and_unyanked
+    tests/test_integrity.py::test_all_three_representations_say_at_once_what_an_operator_said
+    tests/test_documents.py::test_a_release_is_yanked_where_all_its_files_are
+    tests/e2e/test_life_of_a_project.py::test_a_yank_counts_at_once_and_its_reason_is_read
+    tests/e2e/test_life_of_a_project.py::test_a_lock_keeps_what_was_yanked_and_a_new_one_passes_it_by
+private-delete         a file or a release, told first
+    tests/test_administration.py::test_a_deletion_is_only_told_until_it_is_asked_for
+    tests/test_publishing.py::test_what_a_selection_means
+    tests/test_repository.py::test_what_is_yanked_or_deleted_is_so_on_the_next_page
+    tests/e2e/test_life_of_a_project.py::test_a_deleted_file_is_gone_at_once_and_its_filename_with_it
+private-api            the same over HTTP
+    tests/test_api.py::test_a_version_is_yanked_over_http
+    tests/test_api.py::test_a_deletion_says_that_it_is_none_unless_dry_run_is_false
+    tests/test_api.py::test_nothing_but_a_post_changes_anything
+    tests/e2e/test_life_of_a_project.py::test_who_has_the_right_yanks_and_deletes_over_http_and_nobody_else
+private-status         archived, deprecated, quarantined
+    tests/test_publishing.py::test_a_closed_project_takes_no_uploads_until_it_is_active_again
+    tests/test_publishing.py::test_a_deprecated_project_takes_uploads
+    tests/test_repository.py::test_the_status_of_a_project_stands_on_its_page_with_its_reason
+    tests/test_repository.py::test_a_quarantined_project_offers_nothing_until_it_is_active_again
+    tests/e2e/test_life_of_a_project.py::test_a_quarantined_project_gives_nothing_out_and_says_why
+    tests/e2e/test_life_of_a_project.py::test_an_archived_project_is_installed_and_takes_no_uploads
+private-users          made by Apache, or by us
+    tests/test_users.py::test_apaches_own_program_knows_the_users_that_we_make
+    tests/test_users.py::test_what_apaches_own_program_wrote_can_be_changed_and_taken_out
+    tests/test_users.py::test_twenty_administrators_at_once_lose_no_line
+    tests/test_cli.py::test_users_come_and_go_and_their_tokens_go_with_them
+private-tokens         shown once, kept as a digest, seen last
+    tests/test_tokens.py::test_a_token_is_a_prefix_an_id_and_a_secret_of_256_bits_of_which_only_a_digest_is_kept
+    tests/test_tokens.py::test_a_token_ends_with_its_time
+    tests/test_tokens.py::test_when_a_token_was_last_seen_is_written_once_a_minute_at_most
+    tests/test_cli.py::test_a_token_stands_alone_on_standard_output_and_works
+    tests/test_cli.py::test_tokens_are_listed_and_revoked
+    tests/e2e/test_tokens.py::test_a_token_that_was_revoked_opens_nothing_any_more
+private-rights         by user, pattern and deed
+    tests/test_rights.py::test_as_soon_as_there_is_a_rule_nobody_may_do_what_none_grants
+    tests/test_rights.py::test_each_right_comes_with_the_lesser_ones
+    tests/test_rights.py::test_a_token_only_ever_takes_away_and_a_rule_only_ever_adds
+    tests/test_config.py::test_rules_are_read_in_their_order
+    tests/test_closed_reading.py::test_who_has_no_right_to_a_project_sees_nothing_of_it_at_any_address
+    tests/e2e/test_life_of_a_project.py::test_who_has_the_right_yanks_and_deletes_over_http_and_nobody_else
+private-closed         401 at every address
+    tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/test_closed_reading.py::test_who_may_read_a_project_reads_it_at_every_address
+    tests/e2e/test_tokens.py::test_a_token_opens_the_index_wherever_it_is_kept
+    tests/e2e/test_documents.py::test_where_reading_is_for_users_nobody_else_learns_what_is_here
+private-guessing       slowed by user and address
+    tests/test_limits.py::test_one_user_at_one_address_waits_and_nobody_else
+    tests/test_limits.py::test_a_user_who_is_wrong_at_many_addresses_waits_everywhere
+    tests/test_limits.py::test_what_is_remembered_is_bounded_whatever_is_sent
+    tests/test_auth.py::test_a_token_passes_whatever_was_guessed_beside_it
+private-clear-http     refused in words
+    tests/test_auth.py::test_passwords_over_clear_http_come_from_where_the_operator_lets_them
+    tests/e2e/test_uploaders.py::test_passwords_are_not_taken_from_the_internet_over_clear_http
+private-json           with the URLs that pip-tools needs
+    tests/test_documents.py::test_a_url_is_what_pip_makes_of_our_link
+    tests/e2e/test_documents.py::test_pip_compile_takes_all_hashes_from_our_json
+    tests/e2e/test_documents.py::test_where_reading_is_for_users_pip_compile_takes_them_from_our_json_too
+private-search         over private and cached names
+    tests/test_search.py::test_a_private_project_is_found_by_name_and_by_summary
+    tests/test_search.py::test_names_that_somebody_asked_the_index_for_are_found_without_another_question
+    tests/test_search.py::test_only_what_may_be_read_is_found
+    tests/test_search.py::test_hostile_calls_are_answered_with_a_fault
+    tests/e2e/test_documents.py::test_pip_search_prints_what_is_here
+private-provenance     kept and served, or refused
+    tests/test_web_uploads.py::test_attestations_become_the_provenance_of_the_file
+    tests/test_web_uploads.py::test_attestations_that_are_none_of_this_file_are_refused_in_words
+    tests/test_integrity.py::test_a_page_names_the_provenance_of_a_file_and_there_it_is
+    tests/test_stores.py::TestDiskStore::test_a_provenance_is_kept_byte_for_byte_and_listed_where_it_is_answered
+private-passed-on      status and provenance of an index
+    tests/test_integrity.py::test_the_provenance_of_an_indexs_file_is_where_the_index_says
+    tests/test_simple_read.py::test_provenance_is_an_absolute_address_or_nothing
+    tests/test_simple_read.py::test_other_states_keep_their_files
+    tests/test_simple_write.py::test_a_projects_state_is_at_the_top_level
+private-order          on the disk, then the 200
+    tests/faults/test_durability.py::test_an_upload_is_on_the_disk_in_the_right_order_before_it_is_acknowledged
+    tests/faults/test_deeds.py::test_a_deed_is_committed_before_it_is_acknowledged
+    tests/test_stores.py::test_bytes_reach_the_disk_before_names_names_before_rows_and_rows_before_others
+private-failing-disk   nothing is left, and 5xx is said
+    tests/faults/test_durability.py::test_an_upload_is_refused_at_each_call_that_fails_and_works_the_next_time
+    tests/faults/test_deeds.py::test_a_deed_whose_call_fails_is_refused_whole_and_works_the_next_time
+    tests/test_stores.py::test_a_change_that_cannot_be_committed_is_none_and_the_next_one_is_fine
+private-racing         one wins
+    tests/e2e/test_racers.py::test_of_fifty_with_other_bytes_for_one_filename_one_wins
+    tests/e2e/test_racers.py::test_of_two_sdists_of_one_release_one_wins
+    tests/test_publishing.py::test_uploads_yanks_and_deletions_at_once_leave_what_one_after_the_other_would
+private-together       row and file, or neither
+    tests/test_stores.py::test_a_content_without_a_row_is_invisible_and_can_be_uploaded
+    tests/test_stores.py::test_rows_that_find_no_room_are_not_there
+    tests/faults/test_powercut.py::test_what_was_promised_outlives_a_power_cut_at_any_moment
+private-import         from elsewhere, and nothing is changed there
+    tests/test_imports.py::test_the_source_is_left_as_it_was
+    tests/test_imports.py::test_a_folder_is_taken_with_all_below_it
+    tests/test_imports.py::test_an_export_of_devpi_is_taken_with_its_times
+    tests/test_imports.py::test_an_import_that_is_killed_has_whole_files_alone_and_goes_on_when_run_again
+    tests/test_imports.py::test_with_link_a_file_takes_no_room_where_that_can_be_done
+    tests/test_imports.py::test_a_digest_that_stands_beside_a_file_must_be_its_own
+    tests/test_imports.py::test_a_file_that_cannot_be_taken_is_named_with_its_reason_and_the_others_are_taken
+    tests/test_imports.py::test_a_bar_stands_on_a_terminal_and_nowhere_else
+private-backup         while it runs, and back
+    tests/test_backup.py::test_backups_beside_a_server_that_takes_uploads_hold_all_that_was_acknowledged
+    tests/test_backup.py::test_what_was_backed_up_is_restored_to_the_last_row_and_byte
+    tests/test_backup.py::test_of_a_damaged_backup_nothing_is_restored_or_what_is_whole
+    tests/test_backup.py::test_the_commands_say_what_they_did
+private-verify         every file, and the exit status
+    tests/test_backup.py::test_verify_finds_each_damaged_file_and_no_other
+    tests/test_backup.py::test_verify_changes_nothing_and_its_exit_status_tells
+private-done-1         the matrix of uploads
+    tests/e2e/test_upload_matrix.py::test_a_new_wheel_and_a_new_sdist
+    tests/e2e/test_upload_matrix.py::test_the_same_again_is_fine
+    tests/e2e/test_upload_matrix.py::test_other_bytes_are_refused
+    tests/e2e/test_upload_matrix.py::test_what_was_damaged_on_its_way_is_refused_as_that
+    tests/e2e/test_upload_matrix.py::test_a_wrong_password
+    tests/e2e/test_upload_matrix.py::test_no_password
+    tests/e2e/test_upload_matrix.py::test_a_token_of_another_index
+    tests/e2e/test_upload_matrix.py::test_a_token_for_the_project
+    tests/e2e/test_upload_matrix.py::test_a_name_of_the_index_is_refused_with_the_way_out
+    tests/e2e/test_upload_matrix.py::test_a_reserved_name_is_taken_and_the_index_not_asked
+private-done-2         what our forerunner tests with clients
+    tests/e2e/test_forerunner.py::test_a_package_that_is_not_there_is_not_found
+    tests/e2e/test_forerunner.py::test_where_all_is_open_everybody_uploads_and_downloads
+    tests/e2e/test_forerunner.py::test_where_uploads_need_a_user_downloads_do_not
+    tests/e2e/test_forerunner.py::test_where_all_needs_a_user_downloads_do_too
+    tests/e2e/test_forerunner.py::test_every_hash_that_pip_knows_holds_for_what_was_uploaded
+    tests/e2e/test_forerunner.py::test_who_registers_first_reads_that_it_is_not_needed
+private-done-3         killed and cut off everywhere
+    tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
+    tests/faults/test_deeds.py::test_a_deed_that_is_killed_is_done_whole_or_not_at_all
+    tests/faults/test_deeds.py::test_a_deed_can_be_killed_at_any_call_whatever_it_does
+    tests/faults/test_durability.py::test_an_upload_is_on_the_disk_in_the_right_order_before_it_is_acknowledged
+    tests/faults/test_powercut.py::test_what_was_promised_outlives_a_power_cut_at_any_moment
+    tests/faults/test_powercut.py::test_a_long_life_outlives_a_power_cut_at_any_moment
+    tests/faults/test_kills_at_random.py::test_nothing_is_lost_by_kills_at_random
+    tests/faults/test_kills_at_random.py::test_nothing_is_lost_by_two_hundred_kills_at_random
+private-done-4         fifty racers
+    tests/e2e/test_racers.py::test_of_fifty_with_other_bytes_for_one_filename_one_wins
+private-done-5         10,000 steps beside a model
+    tests/test_life_of_names.py::test_names_live_as_the_model_says_and_the_index_hears_of_no_private_one
+    tests/test_life_of_names.py::test_names_live_long_as_the_model_says
+private-done-6         a thousand files of a pypiserver
+    tests/e2e/test_import.py::test_a_thousand_files_of_a_pypiserver_are_imported_and_install_with_their_hashes
+"""
+"""Of the issue on the private index: its own sentences, and what it shows itself done by."""
+
 PROMISES: Mapping[str, Promise] = MappingProxyType(
-    _read(_RULES + _UPLOADS + _CASES + _SENTENCES + _MIRRORS + _DECISIONS + _SET)
+    _read(_RULES + _UPLOADS + _CASES + _SENTENCES + _MIRRORS + _DECISIONS + _SET + _PRIVATE)
 )
 
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "D04:files": "A file that is coming in when its name is claimed comes in to its end, from the next mirror too.",
-        "V5:entry-points": "entry_points.txt is not read, and a RECORD that lists other files brings no warning.",
+        "E25:quotas": "No project and no user has a quota: uploads are refused when the disk is full, and not before.",
     }
 )
 """Id, or a part of one that is held otherwise, to what is missing."""
@@ -1177,6 +1829,8 @@ NOT_YET: Mapping[str, str] = MappingProxyType(
 NOT_OURS: Mapping[str, str] = MappingProxyType(
     {
         "rule-64": "What pip caches over plain http is pip's to decide: nothing that a server sends changes it.",
+        "decision-35": "It says how sketches are to be read, and nothing of the server.",
+        "private-done-2:list": "What does not apply of our forerunner's tests is told where the work is handed over.",
         "set-done-3:figures": "What a machine's figures are is printed by tests/bench/upstream.py, and judged there.",
         "done-10": "Done by hand: README from its top, in a shell that has never seen the project.",
     }

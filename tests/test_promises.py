@@ -50,7 +50,22 @@ MIRRORS = [
 ]
 """What the one on mirrors names."""
 
-REQUIRED = [*FIRST, *MIRRORS]
+PRIVATE = [
+    *numbered("rule-", *range(76, 83), 86, *range(89, 95)),
+    *chain(numbered("U", 10, 11, *range(15, 19)), numbered("V", 7, 9)),
+    *chain(cases("D", 7, *range(9, 12), *range(14, 20), 22, 24, 25), cases("E", *range(1, 15), *range(20, 26), 27)),
+    *chain(cases("F", *range(3, 7), *range(11, 15), 18), cases("J", 2, 3, *range(7, 12), 14, *range(17, 20), 21, 22)),
+    *numbered("decision-", *range(1, 8), 14, 17, 18, *range(27, 37)),
+    *(f"private-{word}" for word in ["uploaders", "sign-in", "validation", "legacy", "strict"]),
+    *(f"private-{word}" for word in ["names", "restored", "names-command", "yank", "delete", "api", "status"]),
+    *(f"private-{word}" for word in ["users", "tokens", "rights", "closed", "guessing", "clear-http"]),
+    *(f"private-{word}" for word in ["json", "search", "provenance", "passed-on"]),
+    *(f"private-{word}" for word in ["order", "failing-disk", "racing", "together", "import", "backup", "verify"]),
+    *numbered("private-done-", *range(1, 7)),
+]
+"""What the one on the private index names."""
+
+REQUIRED = [*FIRST, *MIRRORS, *PRIVATE]
 
 
 @dataclass(frozen=True)
@@ -88,12 +103,20 @@ def those_in(body: list[ast.stmt], classes: dict[str, ast.ClassDef]) -> Iterator
 
 
 def marks(*nodes: ast.AST) -> frozenset[str]:
-    """The x of every `pytest.mark.x` in *nodes*."""
+    """The x of every `pytest.mark.x` in *nodes*, but for those of single cases."""
     return frozenset(
         node.attr
-        for node in chain(*map(ast.walk, nodes))
+        for node in chain(*map(walk, nodes))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "mark"
     )
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """*node* and all in it, without what stands in a `pytest.param`."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "param"):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child)
 
 
 def test_every_id_is_held_or_has_its_reason() -> None:
@@ -126,6 +149,9 @@ def test_tests_are_collected_as_pytest_does() -> None:
     found = collected()
     assert "tests/test_stores.py::TestDiskStore::test_a_new_store_is_empty" in found
     assert "long" in found["tests/test_mutations.py::test_every_mutation_is_noticed_and_nothing_else"].marks
+    # Of its hundred rounds alone.
+    racers = "tests/e2e/test_racers.py::test_of_fifty_with_other_bytes_for_one_filename_one_wins"
+    assert "long" not in found[racers].marks
     assert (
         "real"
         in found[

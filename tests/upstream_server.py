@@ -123,6 +123,7 @@ class UpstreamServer:
         self._faults: tuple[tuple[str, Fault], ...] = ()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._transports: list[asyncio.WriteTransport] = []
 
     @property
     def origin(self) -> str:
@@ -178,6 +179,10 @@ class UpstreamServer:
         tasks = set(self._tasks)
         self._close()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _tick in range(5):  # what was accepted in the last moment begins, and what is aborted comes to its end
+            for transport in self._transports:
+                transport.abort()  # a close waits for clients that do not read
+            await asyncio.sleep(0)
 
     def _in_loop(self, call: Callable[[], object]) -> None:
         """Do *call* in the server's thread, and return when it is done."""
@@ -215,6 +220,7 @@ class UpstreamServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._transports.append(writer.transport)
         try:
             with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, OSError):
                 while await self._turn(reader, writer):
