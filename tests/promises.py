@@ -918,6 +918,8 @@ E27  kinds of files of old
     tests/e2e/test_backends.py::test_what_a_backend_of_old_builds_is_let_in_by_default_alone
 F01  killed at every step
     tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
+    tests/faults/test_deeds.py::test_a_deed_that_is_killed_is_done_whole_or_not_at_all
+    tests/faults/test_deeds.py::test_a_deed_can_be_killed_at_any_call_whatever_it_does
 F02  killed at any time
     tests/faults/test_kill.py::test_no_step_of_an_upload_can_be_killed_with_a_loss
     tests/faults/test_kill.py::test_fifty_killed_uploads_lose_nothing
@@ -1047,12 +1049,17 @@ J16  a closed index is closed
     tests/test_index.py::test_a_closed_index_asks_for_a_password_everywhere
     tests/e2e/test_uploaders.py::test_where_reading_is_for_users_the_index_url_carries_them
     tests/test_closed_reading.py::test_who_has_not_signed_in_is_told_the_same_at_every_address
+    tests/test_closed_reading.py::test_lists_and_searches_show_what_the_caller_may_read
+    tests/test_closed_reading.py::test_a_document_of_what_became_private_meanwhile_is_not_for_strangers
+    tests/test_closed_reading.py::test_what_everybody_sees_tells_nothing
 J17  no shared cache of what is closed
     tests/test_rules.py::test_no_shared_cache_keeps_what_only_users_may_read
     tests/test_closed_reading.py::test_who_may_read_a_project_reads_it_at_every_address
+    tests/test_closed_reading.py::test_what_is_public_is_for_whoever_signs_in
     tests/test_documents.py::test_where_reading_needs_a_user_no_shared_cache_keeps_a_document
 J18  deeds of administrators by uploaders
     tests/test_closed_reading.py::test_an_action_is_for_who_has_the_right_by_post_alone
+    tests/test_closed_reading.py::test_names_are_listed_to_who_may_upload_to_them
     tests/test_api.py::test_actions_of_administrators_are_refused_to_uploaders
     tests/test_administration.py::test_an_action_is_refused_to_whoever_has_no_right_to_it_and_changes_nothing
     tests/e2e/test_life_of_a_project.py::test_who_has_the_right_yanks_and_deletes_over_http_and_nobody_else
