@@ -17,11 +17,16 @@ KEPT = frozenset({"tree", "tree.json", "peers"})
 @contextmanager
 def work_folder(kept: Path | None) -> Iterator[Path]:
     """A folder that goes with the block; or one of the bench's own in *kept*, of which a later run's share stays."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what runs below ends too
-    if kept is None:
-        with tempfile.TemporaryDirectory(prefix="yizhan-bench-") as folder:
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what runs below ends too
+    try:
+        with tempfile.TemporaryDirectory(prefix="yizhan-bench-") if kept is None else _own(kept) as folder:
             yield Path(folder)
-        return
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _own(kept: Path) -> Iterator[Path]:
     # A folder of its own: what else lies in *kept* is not the bench's to remove.
     own = (kept / "yizhan-bench").resolve()
     own.mkdir(parents=True, exist_ok=True)
