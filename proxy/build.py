@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +46,7 @@ from .web.auth import Auth
 from .web.documents import Documents
 from .web.fields import Fields
 from .web.files import Files
+from .web.front import Server
 from .web.htpasswd import Htpasswd
 from .web.index import ProjectPages, RootPage
 from .web.integrity import Integrity
@@ -54,7 +55,8 @@ from .web.peers import Peers
 from .web.same_site import check_same_site
 from .web.search import Search
 from .web.sending import prepare_socket
-from .web.underway import UnderWay
+from .web.small import SmallFiles
+from .web.underway import Handler, UnderWay
 from .web.uploads import UploadLimits, Uploads
 
 PART_LIFE = 3 * 24 * 3600.0
@@ -97,10 +99,12 @@ async def running(settings: Settings, logins: Logins) -> AsyncIterator[tuple[str
         user = await asyncio.to_thread(_first_user, settings)
         requests, grace = UnderWay(app), settings.server.grace
         # aiohttp waits for this long twice: once for handlers, once for connections.
-        runner = web.ServerRunner(_server(settings, requests), shutdown_timeout=grace / 4)
+        server = _server(settings, requests, app.peers)
+        runner = web.ServerRunner(server, shutdown_timeout=grace / 4)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(requests.finish, grace / 2)
+        stack.callback(server.stop)
         for listening in sockets:
             site = web.SockSite(runner, listening, backlog=BACKLOG)
             await site.start()
@@ -148,6 +152,7 @@ async def _app(settings: Settings, logins: Logins, stack: AsyncExitStack) -> App
         publishing=publishing,
         administration=administration,
         tokens=tokens,
+        small=SmallFiles(room=settings.cache.memory // 8, clock=time.monotonic),
     )
     return _web(house, stack)
 
@@ -164,6 +169,7 @@ class House:
     publishing: Publishing
     administration: Administration
     tokens: Tokens
+    small: SmallFiles
 
     @property
     def fields(self) -> Fields:
@@ -189,12 +195,12 @@ class House:
         """The pages and files of *repository*, *ahead* of whose clients is looked; *answered* as in ProjectPages."""
         settings, fields = self.settings, self.fields
         patience = max((index.hard_deadline for index in settings.index), default=10.0)
-        room = settings.cache.memory // 2 // (len(self.upstreams.indexes) + 1)
+        room = 3 * settings.cache.memory // 8 // (len(self.upstreams.indexes) + 1)
         return View(
             repository=repository,
             projects=ProjectPages(repository, fields, room=room, now=time.time, answered=answered),
             root=RootPage(repository, fields, policy=self.policy),
-            files=Files(repository, fields, patience=patience, ahead=ahead),
+            files=Files(repository, fields, patience=patience, ahead=ahead, small=self.small),
         )
 
 
@@ -311,13 +317,10 @@ def _upload_limits(settings: Settings) -> UploadLimits:
     )
 
 
-def _server(settings: Settings, app: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> web.Server:
-    return web.Server(
-        app,
-        access_log=logs.access if settings.server.access_log else None,
-        access_log_class=logs.AccessLogger,
-        keepalive_timeout=settings.server.keepalive,
-    )
+def _server(settings: Settings, app: Handler, peers: Peers) -> Server:
+    log = logs.access if settings.server.access_log else None
+    room, keepalive = settings.cache.memory // 32, settings.server.keepalive
+    return Server(app, peers=peers, room=room, keepalive=keepalive, access_log=log)
 
 
 def _sockets(settings: Settings) -> list[socket.socket]:

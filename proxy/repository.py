@@ -13,11 +13,12 @@ from typing import TypeAlias
 
 from packaging.utils import NormalizedName
 
+from .at_hand import AtHand
 from .download import Download, Downloads
 from .errors import Forbidden, NotFound, ProxyError, Unavailable, UpstreamDown
 from .merged import MergedPages
 from .policy import Claims, Policy, Route
-from .simple.model import METADATA, File, Project
+from .simple.model import METADATA, File, Project, listed
 from .simple.names import projects_of
 from .sources import Listing, Seen, Upstream
 from .storage import Blob, Cache, Names, Pins, PrivateFiles
@@ -52,14 +53,19 @@ class Repository:
         self._root = root
         self._policy = policy
         self._merged = MergedPages(policy)
+        self.at_hand = AtHand(store, upstream)
+        """The pages that `project` would give without waiting for anything."""
 
     async def project(self, name: NormalizedName, *, max_age: float | None = None) -> Project:
         """The page of *name*, from whoever the policy lets answer for it; the same object while nothing changed."""
+        if max_age is None and (page := self.at_hand.page(name)) is not None:
+            return page
         while True:
+            generation = self._store.generation
             claims = await self._names.claimed()
             route = self._policy.route(name, claims)
             try:
-                page = await self._page(name, route, claims, max_age)
+                page = await self._page(name, route, claims, generation, max_age)
             except (NotFound, UpstreamDown):
                 if self._policy.route(name, await self._names.claimed()) == route:
                     raise
@@ -92,7 +98,7 @@ class Repository:
         """
         trouble: ProxyError | None = None
         for name in await self._readings(filename):
-            ours = await self._ours(name, filename)
+            ours = listed(await self._store.files(name), filename)
             closed = await self._closed(name, may)  # after that, as the name may have become private until then
             if closed is not None:
                 trouble = trouble or closed
@@ -141,7 +147,7 @@ class Repository:
         """The private file *filename*, whatever its path: filenames are unique (decision 34).  Raises as `find`."""
         refused: Forbidden | None = None
         for name in projects_of(filename.removesuffix(METADATA)):
-            ours = await self._ours(name, filename)
+            ours = listed(await self._store.files(name), filename)
             closed = await self._closed(name, may)
             if ours is not None and closed is None:
                 return ours
@@ -149,7 +155,7 @@ class Repository:
         raise refused or NotFound(f"{filename} is not a private file here.")
 
     async def uploaded(self, name: NormalizedName) -> tuple[File, ...]:
-        """The private files of *name*: none where there are none here, as no index is asked."""
+        """The private files of *name*, if there are any: no index is asked."""
         return await self._store.files(name)
 
     async def open(self, file: File) -> Blob | None:
@@ -173,11 +179,14 @@ class Repository:
         """Bytes of *file*, as listed or asked for; for a HEAD, which never starts a download (decision 16)."""
         return file.size if file.size is not None else await self._downloads.measure(file)
 
-    async def _page(self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None) -> Project:
+    async def _page(
+        self, name: NormalizedName, route: Route, claims: Claims, generation: int, max_age: float | None
+    ) -> Project:
         local = await self._store.files(name) if route.local else ()
         theirs = await self._theirs(name, route, claims, max_age, alone=not local)
         standing = (await self._names.standings()).get(name) if route.local else None  # last: the index takes its time
-        return self._merged.page(name, local, theirs, claims, standing)
+        page = self._merged.page(name, local, theirs, claims, standing)
+        return self.at_hand.keep(page, generation, route.public, theirs)
 
     async def _theirs(
         self, name: NormalizedName, route: Route, claims: Claims, max_age: float | None, *, alone: bool
@@ -188,13 +197,4 @@ class Repository:
             return None
         with suppress(NotFound) if not alone or name in claims else nullcontext():
             return await self._upstream.project(route.public, max_age=max_age)
-        return None
-
-    async def _ours(self, name: NormalizedName, filename: str) -> File | None:
-        """The private file *filename* of *name*, or the `.metadata` beside one."""
-        for file in await self._store.files(name):
-            if filename == file.filename:
-                return file
-            if filename == file.filename + METADATA and file.core_metadata is not False:
-                return file.sibling()
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from packaging.utils import NormalizedName
@@ -12,8 +11,7 @@ from .simple.model import Project
 from .storage import Blob
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(NamedTuple):
     """Where a page that is remembered came from.  Times in seconds since the epoch."""
 
     mirror: str
@@ -30,6 +28,13 @@ class Upstream(Protocol):
         """The page of *name*; NotFound where the index says so, UpstreamDown where it cannot be known.
 
         With *max_age* (seconds) any page that young will do, however stale, and an older one will not.
+        """
+        ...
+
+    def at_hand(self, name: PublicName) -> Project | None:
+        """What `project` would give without waiting for anything, in memory and fresh enough; None where it would wait.
+
+        Raise NotFound where it would say so at once.  Asks nobody, and begins nothing.
         """
         ...
 

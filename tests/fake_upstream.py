@@ -27,6 +27,8 @@ class FakeUpstream:
         self.pages: dict[NormalizedName, Project] = {}
         self.asked: list[str] = []
         self.withdrawn: list[str] = []
+        self.fresh = False
+        """What is published is in memory, and need not be waited for."""
         self.denied: set[str] = set()
         """What was asked for last and not there."""
         self.down = False
@@ -57,6 +59,11 @@ class FakeUpstream:
             raise NotFound(f"No mirror knows {name}.")
         self.denied.discard(name)
         return self.pages[name]
+
+    def at_hand(self, name: PublicName) -> Project | None:
+        if self.fresh and name in self.denied and name not in self.pages:
+            raise NotFound(f"No mirror knows {name}.")
+        return self.pages.get(name) if self.fresh else None
 
     def denies(self, name: NormalizedName) -> bool:
         return name in self.denied

@@ -101,6 +101,11 @@ class MemoryStore:
         self._removed: dict[str, bool] = {}  # whether it may be uploaded again
         self._tokens: Mapping[str, Token] = {}
         self._pins: dict[tuple[str, str], str] = {}
+        self._changes = 0
+
+    @property
+    def generation(self) -> int:
+        return self._changes
 
     async def files(self, name: NormalizedName) -> tuple[File, ...]:
         stored = (self._files[filename] for filename in sorted(self._files))
@@ -118,6 +123,7 @@ class MemoryStore:
             if known.content != content:
                 raise FileExists(f"File already exists ('{file.filename}').")
             known.provenance = known.provenance or provenance
+            self._changes += 1
             return
         listed = msgspec.structs.replace(file, upload_time=file.upload_time or self._now())
         self._removed.pop(file.filename, None)
@@ -126,6 +132,7 @@ class MemoryStore:
         )
         if name not in self._claimed:
             self._claimed |= {name}
+        self._changes += 1
 
     async def open(self, file: File) -> Blob:
         ending = next((end for end in (METADATA, PROVENANCE) if file.filename.endswith(end)), "")
@@ -147,6 +154,7 @@ class MemoryStore:
         for filename in filenames:
             if self._files.pop(filename, None) is not None:
                 self._removed[filename] = False
+        self._changes += 1
 
     async def yank(self, filenames: Collection[str], yanked: bool | str) -> None:
         for filename in filenames:
@@ -155,6 +163,7 @@ class MemoryStore:
         for filename in filenames:
             stored = self._files[filename]
             stored.file = msgspec.structs.replace(stored.file, yanked=True if yanked == "" else yanked)
+        self._changes += 1
 
     async def claimed(self) -> frozenset[NormalizedName]:
         return self._claimed
@@ -165,6 +174,7 @@ class MemoryStore:
     async def settle(self, name: NormalizedName, standing: Standing) -> None:
         self._claimed |= {name}
         self._standings = {**self._standings, name: standing}
+        self._changes += 1
 
     async def release(self, name: NormalizedName) -> None:
         if name not in self._claimed:
@@ -173,6 +183,7 @@ class MemoryStore:
             raise BadRequest(f"Files of {name} are here: delete them first, then release the name.")
         self._claimed -= {name}
         self._standings = {other: said for other, said in self._standings.items() if other != name}
+        self._changes += 1
 
     async def readmit(self, filename: str) -> None:
         if self._removed.get(filename) is not False:

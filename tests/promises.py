@@ -1460,6 +1460,11 @@ decision-32     refused early, and read
     tests/test_web_uploads.py::test_of_a_body_without_end_only_so_much_is_drained
     tests/e2e/test_uploaders.py::test_who_sends_megabytes_for_nothing_gets_to_read_why
 decision-33     a hot page, after who asks for it
+    tests/test_front.py::test_what_an_operator_does_to_a_private_project_is_seen_at_once
+    tests/test_front.py::test_nothing_is_warm_where_reading_is_for_users
+    tests/test_front.py::test_a_page_that_would_be_waited_for_is
+    tests/test_repository.py::test_a_page_at_hand_is_the_page_that_would_be_made
+    tests/test_work.py::test_a_warm_request_writes_reads_and_packs_nothing_and_asks_nobody
     tests/test_index.py::test_a_warm_request_writes_nothing
     tests/test_stores.py::test_a_warm_page_costs_no_database
     tests/test_stores.py::test_other_processes_see_a_change_at_once

@@ -432,3 +432,17 @@ async def test_a_file_that_one_mirror_of_a_page_lacks_comes_from_another_with_it
             async with second.transfer(begin=0, end=None) as transfer:
                 assert b"".join([chunk async for chunk in transfer.chunks]) == b"torch for CUDA 11.8"
             assert two.log[-1].path == one.log[-1].path == f"/whl/cu128/{TORCH.replace('+', '%2B')}"
+
+
+async def test_a_project_of_a_flat_page_is_at_hand_while_the_whole_page_is(up: FlatPage) -> None:
+    async with site(up) as index:
+        assert index.pages.at_hand(FLAT) is None
+        page = await index.pages.project(FLAT)
+        assert index.pages.at_hand(FLAT) is page
+        assert index.pages.at_hand(public("torchvision")) is None  # nobody asked for it yet
+        with pytest.raises(NotFound):
+            await index.pages.project(public("numpy"))
+        with pytest.raises(NotFound):
+            index.pages.at_hand(public("numpy"))
+        index.time += 10**6
+        assert index.pages.at_hand(FLAT) is None

@@ -356,3 +356,23 @@ def test_patterns_are_judged_on_normalised_names() -> None:
     assert index.covers(NormalizedName("torch"))
     assert index.covers(NormalizedName("torch-scatter"))
     assert not index.covers(NormalizedName("torchvision"))
+
+
+# Without waiting
+
+
+async def test_the_first_index_that_does_not_deny_a_name_has_its_page_at_hand() -> None:
+    one, two = Site("one"), Site("two")
+    two.pages.publish("torch", "torch-2.0-py3-none-any.whl")
+    one.pages.fresh = two.pages.fresh = True
+    assert both(one, two).at_hand(TORCH) is None  # the first would have to be asked
+    one.pages.denied.add(TORCH)
+    page = both(one, two).at_hand(TORCH)
+    assert page is two.pages.pages[TORCH]
+    assert await both(one, two).project(TORCH) is page
+    assert one.pages.asked == two.pages.asked == []
+    two.pages.fresh = False
+    assert both(one, two).at_hand(TORCH) is None
+    assert both(Site("three", "acme-*"), two).at_hand(TORCH) is None
+    with pytest.raises(NotFound):
+        both(Site("three", "acme-*")).at_hand(TORCH)

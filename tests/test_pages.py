@@ -23,7 +23,7 @@ from proxy.upstream.guard import Guard, origin_of
 from proxy.upstream.index import Limits, Mirror
 from proxy.upstream.mirrors import MirrorSet
 from proxy.upstream.pages import RememberedPages
-from proxy.upstream.remembered import FILE_COST, PAGE_COST, Times, spread
+from proxy.upstream.remembered import FILE_COST, PAGE_COST, SPREAD, Times, spread
 from proxy.upstream.sessions import open_sessions
 
 from . import make
@@ -785,3 +785,42 @@ async def test_who_waits_for_the_disk_asks_no_mirror_about_a_name_that_became_pr
             await asking
         await home.settled()
         assert (up.log, DEMO in home.pages._held) == ([], False)
+
+
+# Without waiting
+
+
+async def test_a_page_is_at_hand_as_long_as_nobody_is_asked_for_it(up: UpstreamServer) -> None:
+    async with house(up) as home:
+        assert home.pages.at_hand(DEMO) is None
+        page = await home.pages.project(DEMO)
+        home.now += SETTING * (1 - SPREAD) - 1
+        asked = len(up.asked())
+        assert home.pages.at_hand(DEMO) is page
+        home.now += 2 * SPREAD * SETTING + 2
+        assert home.pages.at_hand(DEMO) is None
+        assert len(up.asked()) == asked
+        home.now -= 10**6  # a clock that was set back
+        assert home.pages.at_hand(DEMO) is None
+
+
+async def test_an_old_page_is_at_hand_while_no_mirror_is_tried(up: UpstreamServer) -> None:
+    async with house(up) as home:
+        page = await home.pages.project(DEMO)
+        home.now += 10 * SETTING
+        up.fault("/simple/", status=500)
+        assert await home.pages.project(DEMO) is page
+        assert home.pages.at_hand(DEMO) is page
+        home.clock += RETRY + 1
+        assert home.pages.at_hand(DEMO) is None
+
+
+async def test_that_there_is_no_page_is_at_hand_for_a_while_too(up: UpstreamServer) -> None:
+    async with house(up) as home:
+        other = public("other")
+        with pytest.raises(NotFound):
+            await home.pages.project(other)
+        with pytest.raises(NotFound):
+            home.pages.at_hand(other)
+        home.now += ABSENT + 1
+        assert home.pages.at_hand(other) is None

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import itertools
+import random
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import pytest
 from packaging.utils import NormalizedName, canonicalize_name
 
 from proxy.download import Download, Downloads
-from proxy.errors import Forbidden, NotFound, UpstreamDown
+from proxy.errors import BadRequest, FileExists, Forbidden, NotFound, UpstreamDown
 from proxy.policy import Policy
 from proxy.publishing import Publishing, Selection
 from proxy.repository import Repository
 from proxy.simple.model import File, Project
 from proxy.simple.names import NamePattern
-from proxy.storage import Blob
+from proxy.storage import Blob, Standing
 
 from .fake_upstream import FakeSources, FakeUpstream, Line
 from .fakes import MemoryCache, MemoryStore
@@ -450,3 +456,85 @@ async def test_a_file_is_found_where_its_page_links_it_and_nowhere_else(house: H
         else:
             with pytest.raises(NotFound):
                 await house.repository.find(here.path, there.filename)
+
+
+# Pages that nobody has to wait for
+
+
+async def fresh_word(house: House, name: str) -> Project | None:
+    """What a Repository says that never said anything before; None where it has to wait for the index."""
+    other = Repository(
+        store=house.store,
+        names=house.store,
+        pins=house.store,
+        cache=house.cache,
+        downloads=house.downloads,
+        upstream=house.upstream,
+        root=None,
+        policy=house.policy,
+    )
+    with suppress(NotFound, UpstreamDown):
+        return await other.project(canonicalize_name(name))
+    return None
+
+
+CHANGES: dict[str, Callable[[House], Any]] = {
+    "upload": lambda house: house.upload("acme-sdk", f"acme_sdk-{len(house.upstream.asked)}.0-py3-none-any.whl"),
+    "rival": lambda house: house.upload("acme-sdk-1-0", f"acme_sdk_1_0-{len(house.upstream.asked)}-py3-none-any.whl"),
+    "publish": lambda house: house.upstream.publish("acme-sdk", f"acme-sdk-1.0-{len(house.upstream.asked)}.tar.gz"),
+    "quarantine": lambda house: house.store.settle(SDK, Standing(status="quarantined")),
+    "activate": lambda house: house.store.settle(SDK, Standing()),
+    "delete": lambda house: house.publishing.delete(SDK, Selection(), dry_run=False),
+    "release": lambda house: house.store.release(SDK),
+    "gone": lambda house: house.upstream.pages.pop(SDK, None),
+    "stale": lambda house: setattr(house.upstream, "fresh", not house.upstream.fresh),
+}
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_page_at_hand_is_the_page_that_would_be_made(tmp_path: Path, seed: int, overlay: bool) -> None:
+    """Whatever happens, in whatever order: never a page that a Repository without memory would not give."""
+    chance, at_hand = random.Random(seed), 0
+    house = House(tmp_path, Policy(claim="allow", overlay=frozenset({SDK} if overlay else ())))
+    house.upstream.fresh = True
+    house.upstream.publish("acme-sdk", "acme-sdk-0.1.tar.gz")
+    for _ in range(60):
+        with suppress(NotFound, BadRequest, FileExists, Forbidden):
+            done = CHANGES[chance.choice(list(CHANGES))](house)
+            if done is not None and hasattr(done, "__await__"):
+                await done
+        house.upstream.asked.append("")  # counts up, for the filenames
+        for _ in range(2):
+            page = house.repository.at_hand.page(SDK)
+            if page is not None:
+                at_hand += 1
+                assert page == await fresh_word(house, "acme-sdk")
+                (*_, last) = page.files.values() or [None]
+                if last is not None:
+                    assert house.repository.at_hand.file(last.path, last.filename) == last
+                assert house.upstream.fresh or not any(file.origin for file in page.files.values())
+            with suppress(NotFound, UpstreamDown):
+                await house.repository.project(SDK)
+    assert at_hand > 0
+
+
+async def test_what_is_at_hand_is_not_asked_for(house: House) -> None:
+    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
+    house.upstream.fresh = True
+    assert house.repository.at_hand.page(NUMPY) is None  # nobody has found out yet whose it is
+    page = await house.page("numpy")
+    asked = len(house.upstream.asked)
+    assert house.repository.at_hand.page(NUMPY) is page
+    assert await house.page("numpy") is page
+    assert len(house.upstream.asked) == asked
+
+
+async def test_a_page_at_hand_is_kept_by_nobody_who_only_remembers_it(house: House) -> None:
+    house.upstream.fresh = True
+    house.upstream.publish("numpy", "numpy-1.0-py3-none-any.whl")
+    page = ref(await house.page("numpy"))
+    house.upstream.pages.clear()
+    gc.collect()
+    assert page() is None
+    assert house.repository.at_hand.page(NUMPY) is None

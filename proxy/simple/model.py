@@ -89,7 +89,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return File(filename=self.filename + PROVENANCE, path=self.path, of=self)
 
 
-class Project(msgspec.Struct, frozen=True, kw_only=True):
+class Project(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """The detail page of one project.  Compare pages by identity: a new version of a page is a new object."""
 
     name: NormalizedName
@@ -118,6 +118,16 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         gone = frozenset(filenames)
         kept = {name: file for name, file in self.files.items() if name not in gone}
         return msgspec.structs.replace(self, files=kept)
+
+
+def listed(files: Iterable[File], filename: str) -> File | None:
+    """The one called *filename*, or the `.metadata` beside one; None where there is none."""
+    for file in files:
+        if filename == file.filename:
+            return file
+        if filename == file.filename + METADATA and file.core_metadata is not False:
+            return file.sibling()
+    return None
 
 
 def merge(first: Project, second: Project) -> Project:

@@ -74,6 +74,14 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 class PrivateFiles(Protocol):
     """Private projects' files: durable, and immutable once added."""
 
+    @property
+    def generation(self) -> int:
+        """Another one after every change of a Store's files, its names or what was said of them, whoever makes it.
+
+        Asks nobody.  What was read after it was, and under no other one, is what would be read now.
+        """
+        ...
+
     async def files(self, name: NormalizedName) -> tuple[File, ...]:
         """The files of *name* by filename, none where nothing was uploaded."""
         ...

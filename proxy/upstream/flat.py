@@ -79,10 +79,16 @@ class FlatPages:
         made = self._made.get(name)
         if made is None or made.source is not source:
             made = self._keep(name, source, await asyncio.to_thread(source.page, name))
-        self._made.move_to_end(name)
-        if made.page is None:
-            raise NotFound(f"There is no file of {name} on the page of links.")
-        return made.page
+        return self._page_of(name, made)
+
+    def at_hand(self, name: PublicName) -> Project | None:
+        """As sources.Upstream says."""
+        whole, made = self._whole.at_hand(EVERY), self._made.get(name)
+        if whole is None or self._sorted is None or self._sorted[0] is not whole:
+            return None
+        if made is None or made.source is not self._sorted[1]:
+            return None
+        return self._page_of(name, made)
 
     async def root(self) -> Blob:
         """The projects that have a file, a line each; raise UpstreamDown where the page cannot be had."""
@@ -109,6 +115,12 @@ class FlatPages:
             if self._sorted is None or self._sorted[0] is not whole:
                 self._sorted = whole, await asyncio.to_thread(ByProject, whole.files)
             return self._sorted[1]
+
+    def _page_of(self, name: PublicName, made: Made) -> Project:
+        self._made.move_to_end(name)
+        if made.page is None:
+            raise NotFound(f"There is no file of {name} on the page of links.")
+        return made.page
 
     def _keep(self, name: NormalizedName, source: ByProject, page: Project | None) -> Made:
         known = self._made.get(name)

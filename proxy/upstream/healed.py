@@ -50,6 +50,10 @@ class HealedPages:
         self._fetched.pop(name, None)
         return await self._pages.project(name, max_age=math.inf)
 
+    def at_hand(self, name: PublicName) -> Project | None:
+        """As sources.Upstream says."""
+        return None if name in self._fetched else self._pages.at_hand(name)
+
     def seen(self, name: NormalizedName) -> Seen | None:
         """As sources.Upstream says."""
         return self._pages.seen(name)

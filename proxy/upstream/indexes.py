@@ -68,6 +68,8 @@ class Indexes:
         While an index is down, it is believed what it said last: a name that it did not know is asked of the next,
         as it was before.  To who wants to know it as of now, by a finite *max_age*, that is no answer.
         """
+        if max_age is None and (page := self.at_hand(name)) is not None:
+            return page
         covering = tuple(self._covering(name))
         try:
             # Each alone keeps to its deadline, and all together must too.
@@ -95,10 +97,22 @@ class Indexes:
         # An old "no" leads on to the next index, and is none to the client: the name may have come into being since.
         raise trouble or NotFound(f"No index lists {name}.")
 
+    def at_hand(self, name: PublicName) -> Project | None:
+        """As sources.Upstream says: of the first index that does not say at once that it has no such project."""
+        for index in self._indexes:
+            if index.covers(name):
+                try:
+                    return index.pages.at_hand(name)
+                except NotFound:
+                    continue
+        raise NotFound(f"No index lists {name}.")
+
     def seen(self, name: NormalizedName) -> Seen | None:
         """Where the page of *name* in memory came from; asks nobody."""
-        found = (index.pages.seen(name) for index in self._covering(name))
-        return next((seen for seen in found if seen is not None), None)
+        for index in self._indexes:
+            if index.covers(name) and (seen := index.pages.seen(name)) is not None:
+                return seen
+        return None
 
     def withdraw(self, name: NormalizedName) -> None:
         """*name* is private from now on: no index is asked about it any more, and all forget its page."""

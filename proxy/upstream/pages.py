@@ -98,24 +98,31 @@ class RememberedPages:
         """
         known = await self._known(name)
         if known is not None and self._holds(name, known, max_age):
-            return _project(name, known)
+            return known.served(name)
         # An old page is an answer; an old 404 is none: a name may have come into being since.
         stale = known if max_age is None and known is not None and known.project is not None else None
         if stale is not None and stale.retry_at > self._clock():
-            return _project(name, stale)
+            return stale.served(name)
         found = await self._refreshed(name, known, self._times.hard if stale is None else self._times.soft)
         if isinstance(found, Remembered):
-            return _project(name, found)  # asked for now: an answer, however short pages hold
+            return found.served(name)  # asked for now: an answer, however short pages hold
         if stale is not None:
-            return _project(name, self._held.get(name) or stale)
+            return (self._held.get(name) or stale).served(name)
         raise found or UpstreamDown(f"No mirror answered for {name} within {self._times.hard:g} seconds.")
+
+    def at_hand(self, name: PublicName) -> Project | None:
+        """The page of *name* where `project` would wait for nothing, with its errors; None where it would."""
+        known = self._held.use(name)
+        if known is None:
+            return None
+        if self._holds(name, known, None):
+            return known.served(name)
+        return known.project if known.project is not None and known.retry_at > self._clock() else None
 
     def seen(self, name: NormalizedName) -> Seen | None:
         """Where the page of *name* in memory came from; None where there is none, or all mirrors said 404."""
         held = self._held.get(name)
-        if held is None or held.snapshot.absent:
-            return None
-        return Seen(mirror=held.snapshot.mirror, fetched=held.snapshot.fetched, checked=held.snapshot.checked)
+        return None if held is None else held.seen
 
     def denies(self, name: NormalizedName) -> bool:
         """Whether all mirrors said 404 when last asked, as far as is in memory; asks nobody."""
@@ -390,9 +397,3 @@ def _start(
 
 def _withdrawn(name: NormalizedName) -> UpstreamDown:
     return UpstreamDown(f"No mirror is asked for {name} any more.")
-
-
-def _project(name: PublicName, known: Remembered) -> Project:
-    if known.project is None:
-        raise NotFound(f"No mirror knows {name}.")
-    return known.project

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
 
+from ..errors import NotFound
 from ..simple.model import Project
+from ..sources import Seen
 from ..storage import Snapshot
 
 PAGE_COST, FILE_COST = 2_000, 1_000
@@ -53,6 +55,18 @@ class Remembered:
     def cost(self) -> int:
         """Bytes of memory, about."""
         return PAGE_COST + FILE_COST * len(self.project.files if self.project else ())
+
+    @property
+    def seen(self) -> Seen | None:
+        """Where it came from; None where all mirrors said 404."""
+        said = self.snapshot
+        return None if said.absent else Seen(said.mirror, fetched=said.fetched, checked=said.checked)
+
+    def served(self, name: NormalizedName) -> Project:
+        """The page; raise NotFound where every mirror said 404."""
+        if self.project is None:
+            raise NotFound(f"No mirror knows {name}.")
+        return self.project
 
     @property
     def pending(self) -> bool:

@@ -83,7 +83,7 @@ class Documents:
 
     async def answer(
         self, request: web.BaseRequest, name: NormalizedName, version: str | None, base: str | None
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """The document of *name*, or of its *version*; raise NotFound where there are no files, however private.
 
         *base* is the absolute URL of this server with a slash at its end.  Without one, links have no host.

@@ -10,6 +10,9 @@ from ..simple.model import TEXT
 
 SERVER = "yizhan"
 
+SOURCE = "Yizhan-Source"
+"""The header that says where a page came from, and how old it is."""
+
 ALWAYS: Mapping[str, str] = MappingProxyType({"Server": SERVER, "X-Content-Type-Options": "nosniff"})
 
 OPEN: Mapping[str, str] = MappingProxyType(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from aiohttp import HttpVersion11, web
@@ -17,11 +19,15 @@ from ..glimpses import GLANCE
 from ..repository import Repository
 from ..simple.model import METADATA, File
 from ..storage import Blob
-from .conditions import if_none_match, judge
+from .conditions import FIELDS, http_date, if_none_match, judge
 from .fields import Fields
+from .front import SMALL, WARM, Ready
 from .sending import close_soon, cut, fields_of, send_blob, send_part
+from .small import Small, SmallFiles
 
 READ = 256 * 1024
+
+logger = logging.getLogger(__name__)
 
 DEADLINE = web.RequestKey("deadline", float)
 """By when who asks shall have the first byte or an error: seconds of the event loop's clock."""
@@ -39,14 +45,40 @@ class Ahead(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Satisfies front.Warm for a small file that was answered whole."""
+
+    files: Files
+    path: str
+    filename: str
+    sha256: str
+
+    def ready(self, second: int) -> Ready | None:
+        """The file, if a page at hand links it, and these bytes of it are in memory."""
+        return self.files.ready(self)
+
+    def answered(self, agent: str) -> None:
+        self.files.tell(self, agent)
+
+
 class Files:
     """Answers for files; *patience* is how long a client waits for the first byte of one that nobody holds."""
 
-    def __init__(self, repository: Repository, fields: Fields, *, patience: float, ahead: Ahead | None = None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        fields: Fields,
+        *,
+        patience: float,
+        ahead: Ahead | None = None,
+        small: SmallFiles | None = None,
+    ) -> None:
         self._repository = repository
         self._fields = fields
         self._patience = patience
         self._ahead = ahead
+        self._small = small
 
     async def find(
         self, request: web.BaseRequest, path: str, filename: str, may: Callable[[NormalizedName], bool]
@@ -57,11 +89,8 @@ class Files:
 
     async def answer(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
         """*file*, which the Repository found, whole or in part, or its head."""
-        if self._ahead is not None:
-            if request.method == "GET" and "Range" not in request.headers and not file.filename.endswith(METADATA):
-                self._ahead.wanted(file)
-            else:
-                self._ahead.chosen(file, request.headers.get("User-Agent", ""))
+        whole = request.method == "GET" and "Range" not in request.headers
+        self._look_ahead(file, request.headers.get("User-Agent", ""), whole=whole)
         try:
             return await self._head(request, file) if request.method == "HEAD" else await self._get(request, file)
         except NotFound:
@@ -74,8 +103,31 @@ class Files:
                 raise UpstreamDown(f"No mirror gives {file.filename}, which its page lists, now.") from None
             raise
 
+    def ready(self, asked: Again) -> Ready | None:
+        """See Again."""
+        small = self._small.get(asked.sha256) if self._small is not None else None
+        if small is None:
+            return None
+        file = self._repository.at_hand.file(asked.path, asked.filename)
+        return small.ready if file is not None and file.sha256 == asked.sha256 else None
+
+    def tell(self, asked: Again, agent: str) -> None:
+        """See Again."""
+        file = self._repository.at_hand.file(asked.path, asked.filename)
+        if file is not None:
+            self._look_ahead(file, agent, whole=True)
+
+    def _look_ahead(self, file: File, agent: str, *, whole: bool) -> None:
+        if self._ahead is None:
+            return
+        if whole and not file.filename.endswith(METADATA):
+            self._ahead.wanted(file)
+        else:
+            self._ahead.chosen(file, agent)
+
     async def _get(self, request: web.BaseRequest, file: File) -> web.StreamResponse:
-        etag = _etag(await self._repository.sha256(file))
+        sha256 = await self._repository.sha256(file)
+        etag = _etag(sha256)
         if etag and "If-Match" not in request.headers and if_none_match(_field(request, "If-None-Match"), etag):
             return web.Response(status=304, headers=_without_type({**self._fields.file(settled=True), "ETag": etag}))
         # With If-Range, a client has a part of the file already, and will put them together: that must be verified.
@@ -83,8 +135,14 @@ class Files:
             part = await self._part(request, file, etag)
             if part is not None:
                 return part
+        memory = self._small if not any(name in request.headers for name in FIELDS) else None
+        small = memory.get(sha256) if memory is not None and sha256 is not None else None
+        if small is not None:
+            return self._from_memory(file, small)
         found = await self._repository.fetch(file)
         if isinstance(found, Blob):
+            if memory is not None and found.size <= SMALL:
+                return self._from_memory(file, await _kept(memory, found))
             return await self._at_rest(request, found)
         async with self._in_time(request, f"{file.filename} is being fetched, and no byte has come yet."):
             await found.grown(0)
@@ -148,6 +206,14 @@ class Files:
                 yield
         except TimeoutError:
             raise UpstreamDown(otherwise) from None
+
+    def _from_memory(self, file: File, small: Small) -> web.Response:
+        etag = small.ready.etag.decode()
+        headers = {**self._fields.file(settled=True), "ETag": etag, "Last-Modified": small.modified}
+        response = web.Response(body=small.ready.body, headers=headers)
+        if not self._fields.private and file.sha256 is not None:
+            response[WARM] = Again(self, file.path, file.filename, file.sha256)
+        return response
 
     async def _at_rest(self, request: web.BaseRequest, blob: Blob) -> web.StreamResponse:
         return await send_blob(request, blob, headers=self._fields.file(settled=True))
@@ -238,6 +304,24 @@ def _field(request: web.BaseRequest, name: str) -> str:
 
 def _etag(sha256: str | None) -> str | None:
     return f'"{sha256}"' if sha256 else None
+
+
+async def _kept(memory: SmallFiles, blob: Blob) -> Small:
+    """*blob* read whole, its handle closed."""
+
+    def read() -> bytes:
+        with blob.handle:
+            return _read(blob.handle, blob.size, 0)
+
+    try:
+        body = await asyncio.to_thread(read)
+    except OSError as error:
+        logger.warning("A kept file could not be read from the disk: %s", error)
+        raise UpstreamDown("A kept file cannot be read from the disk now.") from error
+    if len(body) < blob.size:
+        logger.warning("A kept file is %d bytes shorter than announced.", blob.size - len(body))
+        raise UpstreamDown("A kept file is shorter than it should be.")
+    return memory.put(blob.sha256, body, http_date(blob.modified))
 
 
 def _read(handle: BinaryIO, count: int, offset: int) -> bytes:

@@ -22,10 +22,11 @@ from ..repository import Repository
 from ..simple.model import Project
 from ..simple.negotiate import coding, media_type
 from ..simple.write import depends_on_base, write_project, write_root
-from ..sources import Listing
+from ..sources import Listing, Seen
 from .conditions import if_none_match
-from .fields import Fields
-from .sending import close_soon, cut
+from .fields import SOURCE, Fields
+from .front import SMALL, WARM, Ready
+from .sending import InPieces, close_soon, cut
 
 try:
     from isal.igzip import compress as _isal
@@ -45,9 +46,6 @@ Coding = Literal["gzip", "identity"]
 
 FILE_COST = 1_000
 """Bytes of memory that a File takes (measured: 900 to 1,000)."""
-
-SOURCE = "Yizhan-Source"
-"""The header that says where a page came from, and how old it is."""
 
 INLINE = 100
 """Files of a page that is written on the event loop: less than a millisecond."""
@@ -69,11 +67,31 @@ class Written:
     body: bytes
     etag: str
     headers: Mapping[str, str]
+    ready: Ready
+    """The same for the warm path."""
 
     @property
     def cost(self) -> int:
         """Bytes of memory: the project, which this keeps alive, among them."""
         return len(self.body) + FILE_COST * len(self.project.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Satisfies front.Warm for a page that was answered."""
+
+    pages: ProjectPages
+    name: NormalizedName
+    kind: str
+    code: Coding
+    base: str | None
+
+    def ready(self, second: int) -> Ready | None:
+        """The page that `answer` would give without waiting for anything, if it is written."""
+        return self.pages.ready(self, second)
+
+    def answered(self, agent: str) -> None:
+        self.pages.tell(self, agent)
 
 
 class ProjectPages:
@@ -106,7 +124,7 @@ class ProjectPages:
 
     async def answer(
         self, request: web.BaseRequest, name: NormalizedName, query: str, base: str | None
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """The page of *name*; *base* is the URL of this server, with a slash at its end, None where it is not known."""
         kind, code = negotiated(request, query)
         project = await self._repository.project(name)
@@ -119,15 +137,29 @@ class ProjectPages:
                 written = self._at_hand(project, kind, code, base)
         if self._answered is not None:
             self._answered(project, request.headers.get("User-Agent", ""))
-        return reply(request, written.body, {**written.headers, SOURCE: self._source(name)}, written.etag)
+        headers = {**written.headers, SOURCE: _source(self._repository.seen(name), self._now())}
+        response = reply(request, written.body, headers, written.etag)
+        if not self._fields.private:  # else it is not for everyone, and credentials come first (decision 33)
+            response[WARM] = Again(self, name, kind, code, base)
+        return response
 
-    def _source(self, name: NormalizedName) -> str:
-        """Which mirror the page came from, and how many seconds ago it was last confirmed and fetched (RFC 8941)."""
-        seen = self._repository.seen(name)
-        if seen is None:
-            return "private"
-        now = self._now()
-        return f'"{seen.mirror}";age={max(0, int(now - seen.checked))};fetched={max(0, int(now - seen.fetched))}'
+    def ready(self, asked: Again, second: int) -> Ready | None:
+        """See Again."""
+        project = self._repository.at_hand.page(asked.name)
+        written = self._at_hand(project, asked.kind, asked.code, asked.base) if project is not None else None
+        if written is None:
+            return None
+        ready = written.ready
+        if ready.made_in != second:
+            source = _source(self._repository.seen(asked.name), self._now())
+            ready.made_in, ready.more = second, f"{SOURCE}: {source}\r\n".encode()
+        return ready
+
+    def tell(self, asked: Again, agent: str) -> None:
+        """See Again."""
+        written = self._held.get((asked.name, asked.kind, asked.code))
+        if self._answered is not None and written is not None:
+            self._answered(written.project, agent)
 
     def _at_hand(self, project: Project, kind: str, code: Coding, base: str | None) -> Written | None:
         key = project.name, kind, code
@@ -157,7 +189,7 @@ class ProjectPages:
         # A resolver waits for one page after the other, and a thread takes longer to begin than a small page to write.
         render = partial(_render, project, kind, code, base)
         body, etag = render() if len(project.files) <= INLINE else await asyncio.to_thread(render)
-        written = Written(project, base, body, etag, self._fields.page(kind, code))
+        written = Written(project, base, body, etag, self._fields.page(kind, code), Ready(body, etag))
         key = project.name, kind, code
         old = self._held.pop(key, None)
         self._held[key] = written
@@ -176,6 +208,13 @@ def _render(project: Project, kind: str, code: Coding, base: str | None) -> tupl
     return body, f'"{hashlib.sha256(body).hexdigest()}"'
 
 
+def _source(seen: Seen | None, now: float) -> str:
+    """Which mirror a page came from, and how many seconds ago it was last confirmed and fetched (RFC 8941)."""
+    if seen is None:
+        return "private"
+    return f'"{seen.mirror}";age={max(0, int(now - seen.checked))};fetched={max(0, int(now - seen.fetched))}'
+
+
 def negotiated(request: web.BaseRequest, query: str) -> tuple[str, Coding]:
     """The media type and the coding to answer with."""
     wanted = dict(parse_qsl(query)).get("format") if "format=" in query else None
@@ -183,13 +222,15 @@ def negotiated(request: web.BaseRequest, query: str) -> tuple[str, Coding]:
     return media_type(accept, wanted), coding(",".join(request.headers.getall("Accept-Encoding", ())))
 
 
-def reply(request: web.BaseRequest, body: bytes, headers: Mapping[str, str], etag: str) -> web.Response:
+def reply(request: web.BaseRequest, body: bytes, headers: Mapping[str, str], etag: str) -> web.StreamResponse:
     """200 with *body*, or 304 with the same validators (rule 60)."""
     headers = {**headers, "ETag": etag}
     if if_none_match(",".join(request.headers.getall("If-None-Match", ())), etag):
         headers.pop("Content-Type")
         headers.pop("Content-Encoding", None)
         return web.Response(status=304, headers=headers)
+    if len(body) > SMALL:
+        return InPieces(request, body, headers)
     return web.Response(body=body, headers=headers)
 
 

@@ -69,6 +69,14 @@ class Peers:
             client = _address(hop)
         return client
 
+    def client(self, remote: str | None) -> str:
+        """What the log calls a client at *remote* for whom no proxy speaks."""
+        return str((_address(remote) if remote != "" else None) or "-")
+
+    def trusts(self, remote: str | None) -> bool:
+        """Whether the word of a peer at *remote* is taken."""
+        return self._trusts(_address(remote) if remote != "" else None)
+
     def scheme(self, remote: str | None, own: str, headers: MultiMapping[str]) -> Scheme:
         """How the client reached us; *own* is the scheme of the connection itself."""
         said = self._said(remote, headers, "X-Forwarded-Proto").lower() or own
@@ -81,7 +89,7 @@ class Peers:
 
     def _said(self, remote: str | None, headers: MultiMapping[str], name: str) -> str:
         """The last value of *name*, which is the nearest proxy's own; empty where none may be believed."""
-        if not self._trusts(_address(remote) if remote != "" else None):
+        if not self.trusts(remote):
             return ""
         return next(reversed(_items(headers, name)), "")
 

@@ -24,7 +24,7 @@ WINDOW = 4 * 1024 * 1024
 """Bytes handed to one sendfile, once they are known to be in memory."""
 
 CHUNK = 256 * 1024
-"""Bytes read at a time where sendfile cannot be used (under TLS)."""
+"""Bytes read or written at a time where sendfile cannot be used."""
 
 _READAHEAD = 128 * 1024
 """Bytes that the kernel reads ahead at least: one byte of each such stretch brings all of it into memory."""
@@ -59,6 +59,23 @@ async def send_blob(request: web.BaseRequest, blob: Blob, *, headers: Mapping[st
         return response
     finally:
         close_soon(blob.handle)
+
+
+class InPieces(web.StreamResponse):
+    """A large *body* that is in memory, given to the socket as the client takes it.
+
+    aiohttp's own answer would copy all of it, and hold the copy for as long as a client likes to read.
+    """
+
+    def __init__(self, request: web.BaseRequest, body: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        self.content_length = len(body)
+        self._whole = memoryview(body if request.method != hdrs.METH_HEAD else b"")
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        for start in range(0, len(self._whole), CHUNK):
+            await self.write(self._whole[start : start + CHUNK])
+        await super().write_eof(data)
 
 
 async def send_part(
@@ -149,7 +166,9 @@ async def _sendfile(request: web.BaseRequest, handle: BinaryIO, start: int, coun
             transport = request.transport
             if transport is None or transport.is_closing():
                 raise ConnectionResetError("The client went away.")
-            sent = await loop.sendfile(transport, handle, position, window, fallback=False)
+            sent = _taken_at_once(transport, handle, position, window)
+            if sent < window:
+                sent += await loop.sendfile(transport, handle, position + sent, window - sent, fallback=False)
             position += sent
             if sent < window:
                 break
@@ -161,6 +180,20 @@ async def _sendfile(request: web.BaseRequest, handle: BinaryIO, start: int, coun
         if warming is not None:
             await asyncio.wait([warming])  # the thread uses the descriptor, which the caller may close
     return position - start
+
+
+def _taken_at_once(transport: asyncio.Transport, handle: BinaryIO, start: int, count: int) -> int:
+    """How many of these bytes the socket took without waiting: often all, and loop.sendfile needs ten calls for that.
+
+    Whatever is wrong shows again when the rest is sent.
+    """
+    peer = transport.get_extra_info("socket")
+    if peer is None or transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
+        return 0
+    try:
+        return os.sendfile(peer.fileno(), handle.fileno(), start, count)
+    except OSError:
+        return 0
 
 
 async def _copy(response: web.StreamResponse, handle: BinaryIO, start: int, count: int) -> None:

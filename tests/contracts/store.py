@@ -484,6 +484,27 @@ class StoreContract:
         await asyncio.gather(*(add(store, incoming) for _ in range(20)))
         assert len(await store.files(ACME)) == 1
 
+    async def test_every_change_and_nothing_else_makes_another_generation(self, store: Store, incoming: Path) -> None:
+        async def released() -> None:
+            await store.remove([WHEEL])
+            await store.release(ACME)
+
+        changes = [
+            lambda: add(store, incoming),
+            lambda: add(store, incoming, provenance=PROVENANCE),
+            lambda: store.yank([WHEEL], "broken"),
+            lambda: store.settle(ACME, RESERVED),
+            released,
+        ]
+        seen = {store.generation}
+        for number, change in enumerate(changes, 2):
+            await change()
+            seen.add(store.generation)
+            assert len(seen) == number
+            await store.pin("pypi", "numpy-1.0.tar.gz", "a" * 64)
+            await store.claimed(), await store.files(ACME), await store.standings()
+            assert len(seen | {store.generation}) == number
+
     async def test_the_first_pin_counts(self, store: Store) -> None:
         assert await store.pinned("pytorch", "torch-2.0.whl") is None
         assert await store.pin("pytorch", "torch-2.0.whl", "aa") == "aa"

@@ -17,6 +17,7 @@ from typing import cast
 from urllib.parse import quote, unquote
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from packaging.utils import canonicalize_name
 
@@ -471,6 +472,7 @@ async def test_a_name_that_becomes_private_while_its_page_is_written_is_not_show
     pages = ProjectPages(cast("Repository", Claimed()), Fields(private=False), room=1_000_000, now=time.time)
     request = make_mocked_request("GET", f"/simple/{CLAIMED}/", headers={"Accept": JSON})
     answer = await pages.answer(request, canonicalize_name(CLAIMED), "", None)
+    assert isinstance(answer, web.Response)
     assert isinstance(answer.body, bytes)
     assert THEIRS.encode() not in answer.body
     assert pages.writes == 2
