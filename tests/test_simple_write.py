@@ -124,7 +124,7 @@ def test_a_file_in_json_says_all_that_is_known() -> None:
                 "upload-time": "2026-01-02T03:04:05.678901Z",
                 "yanked": '<b>"it\'s" & broken</b>',
                 "core-metadata": {"sha256": "ef" * 32},
-                "dist-info-metadata": {"sha256": "ef" * 32},
+                "data-dist-info-metadata": {"sha256": "ef" * 32},
                 "provenance": "https://proxy.example/integrity/foo?a=1&b=2",
             }
         ],
@@ -156,7 +156,7 @@ def test_a_page_with_a_file_of_unknown_size_declares_version_one_point_nought() 
 
 def test_true_stays_true_in_json() -> None:
     (file,) = in_json(PLAIN)["files"]
-    assert (file["yanked"], file["core-metadata"], file["dist-info-metadata"]) == (True, True, True)
+    assert (file["yanked"], file["core-metadata"], file["data-dist-info-metadata"]) == (True, True, True)
 
 
 def test_a_whole_second_is_written_without_a_fraction() -> None:

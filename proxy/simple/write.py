@@ -35,7 +35,7 @@ class _File(msgspec.Struct, rename="kebab", omit_defaults=True, kw_only=True, gc
     upload_time: datetime | None = None
     yanked: bool | str
     core_metadata: bool | dict[str, str] = False
-    dist_info_metadata: bool | dict[str, str] = False
+    data_dist_info_metadata: bool | dict[str, str] = False
     provenance: str | None = None
     estimated_time: datetime | None = msgspec.field(default=None, name="_estimated-upload-time")
     """A key of our own, as PEP 691 lets an index have where it begins with an underscore."""
@@ -94,7 +94,8 @@ def _file(file: File, base: str | None) -> _File:
         upload_time=file.upload_time,
         yanked=file.yanked,
         core_metadata=metadata,
-        dist_info_metadata=metadata,  # its name before PEP 714, which is all that pip 22 and 23.0 know
+        # As the official index has it.  Of `dist-info-metadata`, its name before PEP 714, pip 23.0 dies.
+        data_dist_info_metadata=metadata,
         provenance=_provenance(file, base),
         estimated_time=file.estimated_time,
     )

@@ -157,6 +157,9 @@ def test_a_token_opens_the_index_wherever_it_is_kept(
     client: str, kept: Callable[[Workstation, House, str], Installed], house: House, desk: Workstation
 ) -> None:
     """Pages, metadata and files, of private projects and public ones (rules 76 to 79)."""
+    is_old = client == "pip" and "--keyring-provider" not in desk.pip("install", "--help").stdout
+    if is_old and kept is in_a_keyring:
+        pytest.skip("this pip has no --keyring-provider, which came with 23.1")
     token = house.token("ci", "acme-*", may="read")
     before = len(answered(house.server))
     install(client, desk, *kept(desk, house, token))
@@ -168,7 +171,8 @@ def test_a_token_opens_the_index_wherever_it_is_kept(
     assert {access.user for access in reads} == {f"ci:{token.split('_')[1]}"}
     assert {access.status for access in reads} <= {200, 206}
     for filename, _ in (PRIVATE, PUBLIC):
-        for end in (filename, f"{filename}.metadata"):
+        # Before 23.1, pip knew no name of the metadata's key that an index may use.
+        for end in (filename,) if is_old else (filename, f"{filename}.metadata"):
             assert any(access.target.endswith(f"/{end}") for access in reads), end
     assert not any(token.rpartition("_")[2] in line for line in house.server.lines)
 
