@@ -46,7 +46,7 @@ DEEDS = (
 ONCE: tuple[Verb, ...] = ("release", "readmit", "issue")
 """What is refused where it was done already."""
 
-SAMPLE = 12
+SAMPLE = 6
 """Kills of a deed by default, spread over its calls from the first to the last."""
 
 MOST = 60

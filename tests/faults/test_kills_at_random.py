@@ -28,7 +28,7 @@ from .deeds import EMPTY, PROJECT, REASON, Deed, Shelf, Verb, after, look, relea
 from .releases import BROKEN, ask, listed, upload
 from .site import Site, living
 
-KILLS, MANY_KILLS = 20, 200
+KILLS, MANY_KILLS = 8, 200
 
 LONGEST = 0.15
 """Seconds that a server is left to work."""
